@@ -1,0 +1,116 @@
+//! BCS: the one encoding of whatever is signed, hashed, stored or sent between members.
+//!
+//! - **Shapes**: fixed-length fields are raw bytes without a length ([`bytes_n`]); a reader states the longest input it takes
+//! - **Invariants**: one value has one encoding; [`decode`] refuses every other spelling, and bytes left over
+//! - **Errors**: [`DecodeError`] (whoever sent the bytes: drop them); it never quotes input
+//! - **Source**: github.com/diem/bcs; crate `bcs`
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Bytes that are no value of the wanted type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Longer than the reader allows.
+    #[error("encoding has {got} bytes, at most {max} are allowed")]
+    TooLong {
+        /// Bytes allowed.
+        max: usize,
+        /// Bytes given.
+        got: usize,
+    },
+    /// Cut short, not canonical, out of range, or followed by more bytes.
+    #[error("encoding is malformed")]
+    Malformed,
+}
+
+/// The BCS encoding of a value.
+///
+/// # Panics
+/// For types BCS has no encoding for: floats, sequences of 2^31 items, nesting deeper than 500. No message of ours is one.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    bcs::to_bytes(value).expect("message types hold no float, no 2^31 items and no 500 levels")
+}
+
+/// The value whose BCS encoding is exactly `bytes`.
+///
+/// # Errors
+/// [`DecodeError::TooLong`] above `max_len` bytes, before anything is read; [`DecodeError::Malformed`] for everything else.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], max_len: usize) -> Result<T, DecodeError> {
+    if bytes.len() > max_len {
+        return Err(DecodeError::TooLong { max: max_len, got: bytes.len() });
+    }
+    bcs::from_bytes(bytes).map_err(|_| DecodeError::Malformed)
+}
+
+/// `#[serde(with = "riskveil_crypto::codec::bytes_n")]` for `[u8; N]` of any N: N raw bytes in BCS, hex where humans read.
+pub mod bytes_n {
+    use std::fmt;
+
+    use serde::{
+        Deserializer, Serializer,
+        de::{Error, SeqAccess, Visitor},
+        ser::SerializeTuple,
+    };
+
+    /// Writes N bytes raw, or 2N hex digits to a human-readable format.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.serialize_str(&hex::encode(bytes));
+        }
+        let mut tuple = serializer.serialize_tuple(N)?;
+        for byte in bytes {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
+    }
+
+    /// Reads what [`serialize`] writes.
+    ///
+    /// # Errors
+    /// If there are not exactly N bytes, or the text is not hex.
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(HexVisitor::<N>)
+        } else {
+            deserializer.deserialize_tuple(N, RawVisitor::<N>)
+        }
+    }
+
+    struct RawVisitor<const N: usize>;
+
+    impl<'de, const N: usize> Visitor<'de> for RawVisitor<N> {
+        type Value = [u8; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{N} bytes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<[u8; N], A::Error> {
+            let mut bytes = [0; N];
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                *byte = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(i, &self))?;
+            }
+            Ok(bytes)
+        }
+    }
+
+    struct HexVisitor<const N: usize>;
+
+    impl<const N: usize> Visitor<'_> for HexVisitor<N> {
+        type Value = [u8; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{} hex digits", 2 * N)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<[u8; N], E> {
+            let mut bytes = [0; N];
+            hex::decode_to_slice(text, &mut bytes).map_err(|_| E::invalid_length(text.len(), &self))?;
+            Ok(bytes)
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Elements of ristretto255, a group of prime order l in which every element has one encoding.
+//!
+//! - **Shapes**: 32 bytes; an [`Element`] holds the decompressed point beside its encoding, so neither is computed twice
+//! - **Invariants**: an [`Element`] is never the identity, and its encoding is the canonical one
+//! - **Errors**: [`GroupError`] (whoever sent the bytes)
+//! - **Security**: equality, order and hash go by the encoding, in variable time: an [`Element`] is for public values.
+//!   `H(x)` of an identifier is as sensitive as the identifier, so `Debug` prints no bytes of any element
+//! - **Source**: RFC 9496; vectors/rfc9496_ristretto255.json
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
+
+use curve25519_dalek::{
+    constants::{RISTRETTO_BASEPOINT_COMPRESSED, RISTRETTO_BASEPOINT_POINT},
+    ristretto::{CompressedRistretto, RistrettoPoint},
+    scalar::Scalar,
+    traits::{IsIdentity, VartimeMultiscalarMul},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+use crate::codec::bytes_n;
+
+/// Bytes or a computation that give no usable group element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// Not the canonical encoding of an element.
+    #[error("not a canonical encoding of a group element")]
+    NotCanonical,
+    /// The identity element.
+    #[error("group element is the identity")]
+    Identity,
+}
+
+/// A ristretto255 element other than the identity.
+#[derive(Clone, Copy)]
+pub struct Element {
+    point: RistrettoPoint,
+    bytes: [u8; 32],
+}
+
+impl Element {
+    /// The generator G.
+    pub const BASE: Element = Element { point: RISTRETTO_BASEPOINT_POINT, bytes: RISTRETTO_BASEPOINT_COMPRESSED.0 };
+
+    /// Implements `DeserializeElement` of RFC 9497 section 4.1.
+    ///
+    /// # Errors
+    /// [`GroupError::Identity`] for 32 zero bytes, [`GroupError::NotCanonical`] for whatever RFC 9496 does not decode.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Element, GroupError> {
+        if *bytes == [0; 32] {
+            return Err(GroupError::Identity);
+        }
+        let point = CompressedRistretto(*bytes).decompress().ok_or(GroupError::NotCanonical)?;
+        Ok(Element { point, bytes: *bytes })
+    }
+
+    /// The 32-byte encoding.
+    pub const fn to_bytes(&self) -> [u8; 32] {
+        self.bytes
+    }
+
+    /// The 32-byte encoding.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    pub(crate) fn from_point(point: RistrettoPoint) -> Result<Element, GroupError> {
+        if point.is_identity() {
+            return Err(GroupError::Identity);
+        }
+        Ok(Element { point, bytes: point.compress().0 })
+    }
+
+    pub(crate) const fn point(&self) -> &RistrettoPoint {
+        &self.point
+    }
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Element) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Element {}
+
+impl PartialOrd for Element {
+    fn partial_cmp(&self, other: &Element) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Element {
+    fn cmp(&self, other: &Element) -> std::cmp::Ordering {
+        self.bytes.cmp(&other.bytes)
+    }
+}
+
+impl Hash for Element {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Element(..)")
+    }
+}
+
+impl Serialize for Element {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes_n::serialize(&self.bytes, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Element, D::Error> {
+        Element::from_bytes(&bytes_n::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// `k * element` for every element and one secret k, in constant time, with one inversion for all encodings.
+///
+/// Computes `(k/2) * element` and doubles: ristretto encodes doubled points in batches (SPEED.md, "k/2 trick").
+pub(crate) fn mul_batch(k: &Scalar, elements: &[RistrettoPoint]) -> Result<Vec<Element>, GroupError> {
+    let half = k * Scalar::from(2u8).invert();
+    let halves: Vec<RistrettoPoint> = elements.iter().map(|element| half * element).collect();
+    if halves.iter().any(IsIdentity::is_identity) {
+        return Err(GroupError::Identity);
+    }
+    Ok(RistrettoPoint::double_and_compress_batch(&halves)
+        .into_iter()
+        .zip(halves)
+        .map(|(encoding, point)| Element { point: point + point, bytes: encoding.0 })
+        .collect())
+}
+
+/// `sum w_i * element_i` in variable time, on public values only.
+pub(crate) fn weighted_sum(weights: &[Scalar], elements: &[Element]) -> Result<Element, GroupError> {
+    Element::from_point(RistrettoPoint::vartime_multiscalar_mul(weights, elements.iter().map(Element::point)))
+}

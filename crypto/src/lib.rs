@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![allow(non_snake_case)] // C, D, K, M, Y, Z are group elements and keep the names of the RFC and the design
+
+pub mod codec;
+pub mod digest;
+pub mod dst;
+pub mod error;
+pub mod group;
+pub mod merkle;
+pub mod secret;
+pub mod signature;
+mod transcript;
+
+pub use digest::Digest32;
+pub use group::Element;
+pub use secret::{SecretBytes, SecretScalar};
+pub use signature::{Signature, SigningKey, VerifyingKey};
