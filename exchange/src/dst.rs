@@ -1,0 +1,46 @@
+//! Domain separation tags of this room; the registry of all rooms is `specs/crypto.md`.
+
+use riskveil_crypto::dst::Dst;
+
+/// Input of the OPRF: the `dst` field of `x = BCS { dst, id_type, canonical }`.
+pub const OPRF_INPUT: Dst = Dst::new("riskveil/v1/exchange/oprf-input");
+/// Public salt of a publisher's slots in a period.
+pub const PERIOD_SALT: Dst = Dst::new("riskveil/v1/exchange/period-salt");
+/// Additional data of a sealed label.
+pub const LABEL_AAD: Dst = Dst::new("riskveil/v1/exchange/label-aad");
+/// Context of a key binding proof.
+pub const KEY_BINDING: Dst = Dst::new("riskveil/v1/exchange/key-binding");
+/// Context of an audit key's possession proofs.
+pub const AUDIT_KEY: Dst = Dst::new("riskveil/v1/exchange/audit-key");
+/// Digest of a request core.
+pub const REQUEST_CORE: Dst = Dst::new("riskveil/v1/exchange/request-core");
+/// Digest of a request's proofs of knowledge.
+pub const REQUEST_PROOFS: Dst = Dst::new("riskveil/v1/exchange/request-proofs");
+/// Digest of a request's seal.
+pub const SEAL_DIGEST: Dst = Dst::new("riskveil/v1/exchange/seal-digest");
+/// HPKE info of a seal.
+pub const SEAL_INFO: Dst = Dst::new("riskveil/v1/exchange/seal-info");
+/// HPKE additional data of a seal: the core without its seal digest.
+pub const SEAL_AAD: Dst = Dst::new("riskveil/v1/exchange/seal-aad");
+/// Commitment to a consent digest.
+pub const CONSENT_COMMIT: Dst = Dst::new("riskveil/v1/exchange/consent-commit");
+/// Signature and digest of an envelope.
+pub const ENVELOPE: Dst = Dst::new("riskveil/v1/exchange/envelope");
+/// Signature and digest of a response.
+pub const RESPONSE: Dst = Dst::new("riskveil/v1/exchange/response");
+/// A lender's log leaf.
+pub const QUERY_LEAF: Dst = Dst::new("riskveil/v1/exchange/query-leaf");
+/// A responder's log leaf.
+pub const RECEIPT_LEAF: Dst = Dst::new("riskveil/v1/exchange/receipt-leaf");
+/// A padding leaf of a log window.
+pub const PAD_LEAF: Dst = Dst::new("riskveil/v1/exchange/pad-leaf");
+/// HPKE info of a sealed log window.
+pub const LOG_INFO: Dst = Dst::new("riskveil/v1/exchange/log-info");
+/// What the regulator looked for, committed on chain.
+pub const AUDIT_SCOPE: Dst = Dst::new("riskveil/v1/exchange/audit-scope");
+
+/// Every tag of this room.
+pub const ALL: &[Dst] = &[
+    OPRF_INPUT, PERIOD_SALT, LABEL_AAD, KEY_BINDING, AUDIT_KEY, REQUEST_CORE, REQUEST_PROOFS, SEAL_DIGEST, SEAL_INFO,
+    SEAL_AAD, CONSENT_COMMIT, ENVELOPE, RESPONSE, QUERY_LEAF, RECEIPT_LEAF, PAD_LEAF, LOG_INFO, AUDIT_SCOPE,
+];

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+pub mod audit;
+pub mod dst;
+pub mod ids;
+pub mod member;
+pub mod message;
+pub mod policy;
+pub mod publish;
+pub mod purpose;
+pub mod query;
+pub mod record;
