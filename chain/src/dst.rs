@@ -1,0 +1,17 @@
+//! Domain separation tags of this room; the registry of all rooms is `specs/crypto.md`.
+
+use riskveil_crypto::dst::Dst;
+
+/// The chain id: hash of the genesis.
+pub const GENESIS: Dst = Dst::new("riskveil/v1/chain/genesis");
+/// A transaction's signature.
+pub const TX_SIGNATURE: Dst = Dst::new("riskveil/v1/chain/tx-signature");
+/// A transaction's id.
+pub const TX_ID: Dst = Dst::new("riskveil/v1/chain/tx-id");
+/// A block header's digest.
+pub const HEADER: Dst = Dst::new("riskveil/v1/chain/header");
+/// The state root: entry count and Merkle root.
+pub const STATE_ROOT: Dst = Dst::new("riskveil/v1/chain/state-root");
+
+/// Every tag of this room.
+pub const ALL: &[Dst] = &[GENESIS, TX_SIGNATURE, TX_ID, HEADER, STATE_ROOT];
