@@ -1,12 +1,22 @@
 #![doc = include_str!("../README.md")]
 #![allow(non_snake_case)] // C, D, K, M, Y, Z are group elements and keep the names of the RFC and the design
 
+pub mod aead;
+pub mod announce;
+pub mod at_rest;
 pub mod codec;
 pub mod digest;
 pub mod dst;
 pub mod error;
+pub mod escrow;
+pub mod evaluation;
+pub mod fingerprint;
 pub mod group;
+pub mod kdf;
+pub mod label;
 pub mod merkle;
+pub mod oprf;
+pub mod seal;
 pub mod secret;
 pub mod signature;
 mod transcript;

@@ -7,6 +7,7 @@
 use curve25519_dalek::scalar::Scalar;
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
+use zeroize::Zeroizing;
 
 use crate::{dst::Dst, group::Element, secret::SecretScalar};
 
@@ -16,7 +17,7 @@ pub(crate) trait TranscriptProtocol {
     fn append_elements(&mut self, label: &'static [u8], elements: &[Element]);
     fn challenge_scalar(&mut self, label: &'static [u8]) -> Scalar;
     fn challenge_weights(&mut self, label: &'static [u8], count: usize) -> Vec<Scalar>;
-    fn hedged_nonce(&self, secret: &SecretScalar, rng: &mut (impl RngCore + CryptoRng)) -> SecretScalar;
+    fn hedged_nonce(&self, secret: &Scalar, rng: &mut (impl RngCore + CryptoRng)) -> SecretScalar;
 }
 
 impl TranscriptProtocol for Transcript {
@@ -48,11 +49,9 @@ impl TranscriptProtocol for Transcript {
         bytes.into_iter().map(|weight| Scalar::from(u128::from_le_bytes(weight))).collect()
     }
 
-    fn hedged_nonce(&self, secret: &SecretScalar, rng: &mut (impl RngCore + CryptoRng)) -> SecretScalar {
-        let mut nonce_rng = secret
-            .to_secret_bytes()
-            .expose(|bytes| self.build_rng().rekey_with_witness_bytes(b"secret", bytes))
-            .finalize(rng);
+    fn hedged_nonce(&self, secret: &Scalar, rng: &mut (impl RngCore + CryptoRng)) -> SecretScalar {
+        let witness = Zeroizing::new(secret.to_bytes());
+        let mut nonce_rng = self.build_rng().rekey_with_witness_bytes(b"secret", witness.as_ref()).finalize(rng);
         SecretScalar::random(&mut nonce_rng)
     }
 }

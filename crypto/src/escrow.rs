@@ -1,0 +1,370 @@
+//! Blinds an element by encrypting it to the audit key: what a responder evaluates is what an auditor can open.
+//!
+//! - **Place**: walk B3, P -> [`EscrowedItem`] -> `evaluation`; the audit opens it
+//! - **Shapes**: an item is 64 bytes, C1 and C2; a proof of knowledge 64
+//! - **Invariants**: C1 and C2 are not the identity; `s` is fresh per item, in no message, and leaves only as evidence
+//! - **Errors**: [`EscrowError`] (whoever made the request)
+//! - **Security**: under DDH an item hides P from everyone without `y`. The proof of knowledge binds the whole request, so an
+//!   item cannot be lifted into another (signed ElGamal, non-malleable). The holder of `y` learns P, which identifies the
+//!   input by guessing, and no OPRF output: that takes `s`. Never derive a symmetric key from `s*Y`: guessing x opens it
+//! - **Source**: Fuchsbauer, Plouviez, Seurin 2020 (signed ElGamal); DESIGN.md section 3
+//!
+//! # Notation
+//! ```text
+//! y, Y    audit key, Y = y*G        AuditKeyPair, public()
+//! s       secret of one item        EscrowSecret
+//! C1, C2  s*G, P + s*Y              EscrowedItem
+//! ```
+//!
+//! # Protocol
+//! ```text
+//! prove   R = r*G, c = challenge(binding, Y, count, i, C1, C2, R), z = r + c*s
+//! verify  z*G - c*C1 = R
+//! weighted: w_i from a transcript over binding, Y, every C1 and every C2; the same proof for sum w_i*s_i
+//! ```
+
+use std::{collections::BTreeSet, fmt, sync::LazyLock};
+
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use merlin::Transcript;
+use rand_core::{CryptoRng, RngCore};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    digest::Digest32,
+    dst::{self, Dst},
+    error::ProofInvalid,
+    group::{Element, weighted_sum},
+    oprf::{dleq::canonical_scalar, input_element},
+    secret::{ScalarInvalid, SecretBytes, SecretScalar},
+    transcript::TranscriptProtocol,
+};
+
+/// The regulator's audit key `y`; zeroised when dropped.
+#[derive(Clone)]
+pub struct AuditKeyPair {
+    y: SecretScalar,
+    public: Element,
+}
+
+impl AuditKeyPair {
+    /// A fresh key.
+    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> AuditKeyPair {
+        AuditKeyPair::from_scalar(SecretScalar::random(rng))
+    }
+
+    /// The key with this encoding, from the key store.
+    ///
+    /// # Errors
+    /// [`ScalarInvalid`] for zero and for encodings of l and more.
+    pub fn from_bytes(bytes: &SecretBytes<32>) -> Result<AuditKeyPair, ScalarInvalid> {
+        let y = bytes.expose(|bytes| SecretScalar::from_canonical_bytes(*bytes))?;
+        Ok(AuditKeyPair::from_scalar(y))
+    }
+
+    fn from_scalar(y: SecretScalar) -> AuditKeyPair {
+        let public = y.expose(RistrettoPoint::mul_base);
+        let public = Element::from_point(public).expect("y is not zero and G has prime order");
+        AuditKeyPair { y, public }
+    }
+
+    /// `Y = y*G`.
+    pub fn public(&self) -> Element {
+        self.public
+    }
+
+    /// The encoding of `y`, for the key store.
+    pub fn to_secret_bytes(&self) -> SecretBytes<32> {
+        self.y.to_secret_bytes()
+    }
+
+    /// Proves knowledge of `y`; `context` names chain, regulator and validity.
+    pub fn prove_possession(&self, context: &[u8], rng: &mut (impl RngCore + CryptoRng)) -> KnowledgeProof {
+        let mut transcript = possession_transcript(&self.public, context);
+        self.y.expose(|y| prove(&mut transcript, y, rng))
+    }
+
+    /// `P = C2 - y*C1`, or none if that is the identity.
+    pub fn open(&self, item: &EscrowedItem) -> Option<Element> {
+        Element::from_point(self.open_point(item)).ok()
+    }
+
+    /// Whether the item holds `HashToGroup(input)`; false for inputs that cannot be hashed.
+    pub fn agrees(&self, item: &EscrowedItem, input: &[u8]) -> bool {
+        input_element(input).is_ok_and(|P| self.open_point(item) == *P.point())
+    }
+
+    /// Whether the item holds the dummy element.
+    pub fn agrees_with_dummy(&self, item: &EscrowedItem) -> bool {
+        self.open_point(item) == *dummy_element().point()
+    }
+
+    fn open_point(&self, item: &EscrowedItem) -> RistrettoPoint {
+        item.c2.point() - self.y.expose(|y| y * item.c1.point())
+    }
+}
+
+impl fmt::Debug for AuditKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuditKeyPair(..)")
+    }
+}
+
+/// Shows that whoever announced `Y` knows `y`. Everyone checks this before computing any multiple of `Y`.
+///
+/// # Errors
+/// [`ProofInvalid`] unless the proof shows it for this context, or if `Y` is G.
+pub fn verify_audit_key(y: &Element, context: &[u8], proof: &KnowledgeProof) -> Result<(), ProofInvalid> {
+    if *y == Element::BASE {
+        return Err(ProofInvalid);
+    }
+    verify(&mut possession_transcript(y, context), y, proof)
+}
+
+/// A Schnorr proof of knowledge, 64 bytes: announcement R, response z. Any 64 bytes are one until verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KnowledgeProof(#[serde(with = "crate::codec::bytes_n")] [u8; 64]);
+
+impl KnowledgeProof {
+    /// The proof with these bytes.
+    pub const fn from_bytes(bytes: [u8; 64]) -> KnowledgeProof {
+        KnowledgeProof(bytes)
+    }
+
+    /// R, then z.
+    pub const fn to_bytes(&self) -> [u8; 64] {
+        self.0
+    }
+}
+
+/// An element encrypted under the audit key: what is sent. 64 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscrowedItem {
+    /// `s*G`
+    pub c1: Element,
+    /// `P + s*Y`, which the responder evaluates.
+    pub c2: Element,
+}
+
+/// The secret `s` of one item; zeroised when dropped.
+pub struct EscrowSecret {
+    s: SecretScalar,
+    c2: Element,
+}
+
+impl EscrowSecret {
+    /// Gives `s` up, for evidence that its owner exports. With it anyone can unblind what this item was answered.
+    pub fn into_evidence(self) -> SecretBytes<32> {
+        self.s.to_secret_bytes()
+    }
+
+    pub(crate) fn s(&self) -> &SecretScalar {
+        &self.s
+    }
+
+    pub(crate) fn c2(&self) -> &Element {
+        &self.c2
+    }
+}
+
+impl fmt::Debug for EscrowSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EscrowSecret(..)")
+    }
+}
+
+/// What [`escrow`] gives: the item to send and the secret to keep.
+#[derive(Debug)]
+pub struct Escrowed {
+    /// Kept until the answers are unblinded.
+    pub secret: EscrowSecret,
+    /// Sent.
+    pub item: EscrowedItem,
+}
+
+/// Encrypts `p` under the audit key `y` with a fresh `s`: C1 = s*G, C2 = p + s*Y.
+pub fn escrow(p: &Element, y: &Element, rng: &mut (impl RngCore + CryptoRng)) -> Escrowed {
+    loop {
+        let s = SecretScalar::random(rng);
+        let c1 = Element::from_point(s.expose(RistrettoPoint::mul_base));
+        let c2 = Element::from_point(p.point() + s.expose(|s| s * y.point()));
+        if let (Ok(c1), Ok(c2)) = (c1, c2) {
+            return Escrowed { secret: EscrowSecret { s, c2 }, item: EscrowedItem { c1, c2 } };
+        }
+    }
+}
+
+/// The element `D` of an absent item: `HashToGroup` of a tag that no encoded input equals.
+pub fn dummy_element() -> Element {
+    static DUMMY: LazyLock<Element> = LazyLock::new(|| {
+        input_element(dst::ESCROW_DUMMY.as_bytes()).expect("a short input, not hashing to the identity")
+    });
+    *DUMMY
+}
+
+/// Why the items of a request are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EscrowError {
+    /// No item, or not one proof per item.
+    #[error("{items} items with {proofs} proofs")]
+    CountMismatch {
+        /// Items given.
+        items: usize,
+        /// Proofs given.
+        proofs: usize,
+    },
+    /// A C1 or C2 stands twice in the request.
+    #[error("an element repeats within the request")]
+    RepeatedElement,
+    /// A proof of knowledge does not verify.
+    #[error("proof is invalid")]
+    ProofInvalid,
+}
+
+impl From<ProofInvalid> for EscrowError {
+    fn from(_: ProofInvalid) -> EscrowError {
+        EscrowError::ProofInvalid
+    }
+}
+
+/// One proof of knowledge of `s` per item, bound to `binding` (the digest of the whole request) and to its position.
+///
+/// `secrets` are those of `items`, in the same order.
+pub fn prove_knowledge(
+    binding: &Digest32,
+    items: &[EscrowedItem],
+    secrets: &[EscrowSecret],
+    y: &Element,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Vec<KnowledgeProof> {
+    (0u64..)
+        .zip(items.iter().zip(secrets))
+        .map(|(index, (item, secret))| {
+            let mut transcript = item_transcript(binding, y, items.len(), index, item);
+            secret.s.expose(|s| prove(&mut transcript, s, rng))
+        })
+        .collect()
+}
+
+/// Shows that whoever made the request knows the `s` of every item, and that no element repeats in it.
+///
+/// # Errors
+/// [`EscrowError`], the counts first, then repetition, then the proofs.
+pub fn verify_knowledge(
+    binding: &Digest32,
+    items: &[EscrowedItem],
+    y: &Element,
+    proofs: &[KnowledgeProof],
+) -> Result<(), EscrowError> {
+    if items.is_empty() || items.len() != proofs.len() {
+        return Err(EscrowError::CountMismatch { items: items.len(), proofs: proofs.len() });
+    }
+    elements_are_distinct(items)?;
+    for (index, (item, proof)) in (0u64..).zip(items.iter().zip(proofs)) {
+        let mut transcript = item_transcript(binding, y, items.len(), index, item);
+        verify(&mut transcript, &item.c1, proof)?;
+    }
+    Ok(())
+}
+
+/// One proof of knowledge of `sum w_i*s_i` for many items; the weights come from one transcript over all of them.
+///
+/// `secrets` are those of `items`, in the same order.
+pub fn prove_knowledge_weighted(
+    binding: &Digest32,
+    items: &[EscrowedItem],
+    secrets: &[EscrowSecret],
+    y: &Element,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> KnowledgeProof {
+    let mut transcript = weighted_transcript(binding, y, items);
+    let weights = transcript.challenge_weights(b"weights", items.len());
+    let weighted = weights.iter().zip(secrets);
+    let sum: Scalar = weighted.map(|(w, secret)| secret.s.expose(|s| w * s)).sum();
+    prove(&mut transcript, &Zeroizing::new(sum), rng)
+}
+
+/// Shows by one proof that whoever made the request knows the `s` of every item, and that no element repeats in it.
+///
+/// # Errors
+/// [`EscrowError`], as [`verify_knowledge`].
+pub fn verify_knowledge_weighted(
+    binding: &Digest32,
+    items: &[EscrowedItem],
+    y: &Element,
+    proof: &KnowledgeProof,
+) -> Result<(), EscrowError> {
+    if items.is_empty() {
+        return Err(EscrowError::CountMismatch { items: 0, proofs: 1 });
+    }
+    elements_are_distinct(items)?;
+    let mut transcript = weighted_transcript(binding, y, items);
+    let weights = transcript.challenge_weights(b"weights", items.len());
+    let c1: Vec<Element> = items.iter().map(|item| item.c1).collect();
+    let sum = weighted_sum(&weights, &c1).map_err(|_| EscrowError::ProofInvalid)?;
+    verify(&mut transcript, &sum, proof)?;
+    Ok(())
+}
+
+fn elements_are_distinct(items: &[EscrowedItem]) -> Result<(), EscrowError> {
+    let mut seen = BTreeSet::new();
+    let mut elements = items.iter().flat_map(|item| [&item.c1, &item.c2]);
+    if elements.all(|element| seen.insert(element.as_bytes())) { Ok(()) } else { Err(EscrowError::RepeatedElement) }
+}
+
+fn possession_transcript(y: &Element, context: &[u8]) -> Transcript {
+    let mut transcript = Transcript::begin(dst::AUDIT_KEY_POSSESSION);
+    transcript.append_message(b"context", context);
+    transcript.append_element(b"Y", y);
+    transcript
+}
+
+fn request_transcript(dst: Dst, binding: &Digest32, y: &Element) -> Transcript {
+    let mut transcript = Transcript::begin(dst);
+    transcript.append_message(b"binding", binding.as_bytes());
+    transcript.append_element(b"Y", y);
+    transcript
+}
+
+fn item_transcript(binding: &Digest32, y: &Element, count: usize, index: u64, item: &EscrowedItem) -> Transcript {
+    let mut transcript = request_transcript(dst::ESCROW_ITEM, binding, y);
+    transcript.append_u64(b"count", count as u64);
+    transcript.append_u64(b"index", index);
+    transcript.append_element(b"C1", &item.c1);
+    transcript.append_element(b"C2", &item.c2);
+    transcript
+}
+
+fn weighted_transcript(binding: &Digest32, y: &Element, items: &[EscrowedItem]) -> Transcript {
+    let (c1, c2): (Vec<_>, Vec<_>) = items.iter().map(|item| (item.c1, item.c2)).unzip();
+    let mut transcript = request_transcript(dst::ESCROW_WEIGHTED, binding, y);
+    transcript.append_elements(b"C1", &c1);
+    transcript.append_elements(b"C2", &c2);
+    transcript
+}
+
+/// Schnorr: R = r*G, c = challenge(.., R), z = r + c*secret. The transcript holds the statement already.
+fn prove(transcript: &mut Transcript, secret: &Scalar, rng: &mut (impl RngCore + CryptoRng)) -> KnowledgeProof {
+    let r = transcript.hedged_nonce(secret, rng);
+    let R = r.expose(RistrettoPoint::mul_base).compress();
+    transcript.append_message(b"R", R.as_bytes());
+    let c = transcript.challenge_scalar(b"c");
+    let z = r.expose(|r| r + c * secret);
+    let mut proof = [0; 64];
+    proof[..32].copy_from_slice(R.as_bytes());
+    proof[32..].copy_from_slice(z.as_bytes());
+    KnowledgeProof(proof)
+}
+
+/// z*G - c*public = R, compared as encodings.
+fn verify(transcript: &mut Transcript, public: &Element, proof: &KnowledgeProof) -> Result<(), ProofInvalid> {
+    let (R, z) = proof.0.split_at(32);
+    let z = canonical_scalar(z)?;
+    transcript.append_message(b"R", R);
+    let c = transcript.challenge_scalar(b"c");
+    let expected = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, public.point(), &z);
+    if expected.compress().as_bytes() == R { Ok(()) } else { Err(ProofInvalid) }
+}

@@ -1,0 +1,163 @@
+//! Evaluates a request's escrowed elements with one proof, and unblinds only what that proof has shown.
+//!
+//! - **Place**: walk B4 [`blind_evaluate`], B5 [`verify_evaluation`] then [`VerifiedEvaluation::unblind`]
+//! - **Shapes**: 1 to 65,535 items; Z has 32 bytes an item, the proof 64 in all
+//! - **Invariants**: a [`VerifiedEvaluation`] comes from [`verify_evaluation`] alone, and only it unblinds
+//! - **Errors**: [`ProofInvalid`] (the responder), [`OprfError`] (the caller)
+//! - **Security**: a responder that answers any item with something other than `k*C2` is caught but with probability 2^-128
+//!   per try: all weights come from one transcript that first absorbed every C2 and every Z, so changing one answer changes
+//!   every weight. Additive blinding is unsafe without this check: a wrong Z would be unblinded all the same. `unblind`
+//!   needs K_Y from a verified `announce::KeyBinding`
+//! - **Source**: RFC 9497 section 2.2 for the single-pair proof; DESIGN.md section 3 for the weights
+//! - **Deviations**: RFC 9497 weighs each pair by a hash of that pair, which lets a prover search for errors that cancel
+//!
+//! # Protocol
+//! ```text
+//! responder  Z_i = k*C2_i                         w_1..w_n = challenge(chain id, publisher, period, K, core, envelope,
+//!            M = sum w_i*C2_i, Zc = sum w_i*Z_i              n, C2_1..C2_n, n, Z_1..Z_n), 128 bits each
+//!            proof = GenerateProof(k, G, K, [M], [Zc], r)
+//! querier    the same weights and sums, VerifyProof(G, K, [M], [Zc], proof)
+//!            N_i = Z_i - s_i*K_Y = k*P_i          out_i = Finalize(x_i, N_i)
+//! ```
+
+use curve25519_dalek::ristretto::RistrettoPoint;
+use merlin::Transcript;
+use rand_core::{CryptoRng, RngCore};
+
+pub use crate::oprf::dleq::Proof as EvaluationProof;
+use crate::{
+    digest::Digest32,
+    dst,
+    error::ProofInvalid,
+    escrow::EscrowSecret,
+    group::{Element, mul_batch, weighted_sum},
+    oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize},
+    transcript::TranscriptProtocol,
+};
+
+/// Most items of one evaluation.
+pub const MAX_ITEMS: usize = 65_535;
+
+/// What an evaluation is bound to, besides its elements.
+#[derive(Clone, Copy, Debug)]
+pub struct EvaluationContext<'a> {
+    /// The chain both parties follow.
+    pub chain_id: &'a Digest32,
+    /// Encoded id of the publisher whose key evaluates.
+    pub publisher: &'a [u8],
+    /// Number of the period.
+    pub period: u32,
+    /// The publisher's public key K of the period.
+    pub k: &'a Element,
+    /// Digest of the request core.
+    pub core: &'a Digest32,
+    /// Digest of the envelope to this responder.
+    pub envelope: &'a Digest32,
+}
+
+/// What a responder sends back: one element per item, and a proof for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// `k*C2` of each item, in order.
+    pub z: Vec<Element>,
+    /// That K's secret was used for every item.
+    pub proof: EvaluationProof,
+}
+
+/// Evaluates every C2 of a request. `ctx.k` must be the public half of `sk`.
+///
+/// # Errors
+/// [`OprfError::BatchSize`] without items or above 65,535; [`OprfError::IdentityElement`] if the weighted sum is it.
+pub fn blind_evaluate(
+    sk: &OprfSecretKey,
+    ctx: &EvaluationContext<'_>,
+    c2: &[Element],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Evaluation, OprfError> {
+    if c2.is_empty() || c2.len() > MAX_ITEMS {
+        return Err(OprfError::BatchSize { got: c2.len() });
+    }
+    let points: Vec<RistrettoPoint> = c2.iter().map(|element| *element.point()).collect();
+    let z = sk.k().expose(|k| mul_batch(k, &points))?;
+    let mut transcript = evaluation_transcript(ctx, c2, &z);
+    let weights = transcript.challenge_weights(b"weights", c2.len());
+    let M = weighted_sum(&weights, c2)?;
+    let Zc = Element::from_point(sk.k().expose(|k| k * M.point()))?;
+    let r = sk.k().expose(|k| transcript.hedged_nonce(k, rng));
+    let proof = dleq::generate_proof(sk.k(), ctx.k, &M, &Zc, &r);
+    Ok(Evaluation { z, proof })
+}
+
+/// Evaluated elements that a proof has shown to be `k*C2`.
+#[derive(Debug)]
+pub struct VerifiedEvaluation {
+    c2: Vec<Element>,
+    z: Vec<Element>,
+}
+
+/// Shows that every `z[i]` is `k*c2[i]` for the `k` of `ctx.k`. Variable time, on public values.
+///
+/// # Errors
+/// [`ProofInvalid`] in every other case, lists of different length included.
+pub fn verify_evaluation(
+    ctx: &EvaluationContext<'_>,
+    c2: &[Element],
+    z: Vec<Element>,
+    proof: &EvaluationProof,
+) -> Result<VerifiedEvaluation, ProofInvalid> {
+    if c2.is_empty() || c2.len() > MAX_ITEMS || c2.len() != z.len() {
+        return Err(ProofInvalid);
+    }
+    let weights = evaluation_transcript(ctx, c2, &z).challenge_weights(b"weights", c2.len());
+    let M = weighted_sum(&weights, c2).map_err(|_| ProofInvalid)?;
+    let Zc = weighted_sum(&weights, &z).map_err(|_| ProofInvalid)?;
+    dleq::verify_proof(ctx.k, &M, &Zc, proof)?;
+    Ok(VerifiedEvaluation { c2: c2.to_vec(), z })
+}
+
+impl VerifiedEvaluation {
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.z.len()
+    }
+
+    /// Never: an evaluation has at least one item.
+    pub fn is_empty(&self) -> bool {
+        self.z.is_empty()
+    }
+
+    /// The OPRF output of item `index`, whose input and secret the querier kept: N = Z - s*K_Y, then `Finalize(x, N)`.
+    ///
+    /// `input` must be the one that was escrowed; `k_y` is that of the publisher's verified key binding.
+    ///
+    /// # Errors
+    /// [`OprfError::NotThisItem`] if `secret` did not escrow the item at `index`; [`OprfError::InputTooLong`];
+    /// [`OprfError::IdentityElement`] if `k_y` is another key's by intent.
+    pub fn unblind(
+        &self,
+        index: usize,
+        input: &[u8],
+        secret: &EscrowSecret,
+        k_y: &Element,
+    ) -> Result<PrfOutput, OprfError> {
+        if self.c2.get(index) != Some(secret.c2()) {
+            return Err(OprfError::NotThisItem);
+        }
+        let Z = self.z.get(index).ok_or(OprfError::NotThisItem)?;
+        let N = Z.point() - secret.s().expose(|s| s * k_y.point());
+        finalize(input, Element::from_point(N)?.as_bytes())
+    }
+}
+
+fn evaluation_transcript(ctx: &EvaluationContext<'_>, c2: &[Element], z: &[Element]) -> Transcript {
+    let mut transcript = Transcript::begin(dst::EVALUATION);
+    transcript.append_message(b"chain id", ctx.chain_id.as_bytes());
+    transcript.append_message(b"publisher", ctx.publisher);
+    transcript.append_u64(b"period", u64::from(ctx.period));
+    transcript.append_element(b"K", ctx.k);
+    transcript.append_message(b"core", ctx.core.as_bytes());
+    transcript.append_message(b"envelope", ctx.envelope.as_bytes());
+    transcript.append_elements(b"C2", c2);
+    transcript.append_elements(b"Z", z);
+    transcript
+}

@@ -1,0 +1,122 @@
+//! RFC 9497's proof that one pair (C, D) has the discrete logarithm of (G, B): `GenerateProof` and `VerifyProof` with m = 1.
+//!
+//! - **Shapes**: [`Proof`] is 64 bytes: challenge c, response s, each a canonical scalar
+//! - **Errors**: [`ProofInvalid`] (the prover); a proof with a scalar of l or more is one
+//! - **Security**: sound in the random-oracle model for the pair it is given. For several pairs the RFC's own weights are
+//!   not enough (see `evaluation`), so this module proves one
+//! - **Source**: RFC 9497 section 2.2; vectors/rfc9497_ristretto255_sha512.json
+//!
+//! # Protocol
+//! ```text
+//! seed = H(len(B) | B | len("Seed-" | ctx) | "Seed-" | ctx)
+//! d_i  = HashToScalar(len(seed) | seed | i | len(C_i) | C_i | len(D_i) | D_i | "Composite")
+//! M    = sum d_i*C_i      Z = sum d_i*D_i = k*M
+//! t2   = r*G              t3 = r*M
+//! c    = HashToScalar(len(B) | B | len(M) | M | len(Z) | Z | len(t2) | t2 | len(t3) | t3 | "Challenge")
+//! s    = r - c*k
+//! verify: t2 = s*G + c*B, t3 = s*M + c*Z give the same c
+//! ```
+
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar, traits::VartimeMultiscalarMul};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha512};
+
+use super::suite::{Mode, context_string, hash_to_scalar};
+use crate::{error::ProofInvalid, group::Element, secret::SecretScalar};
+
+const MODE: Mode = Mode::Voprf;
+const LEN_32: [u8; 2] = 32u16.to_be_bytes();
+
+/// A DLEQ proof of RFC 9497, 64 bytes: c, s. Any 64 bytes are one until verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Proof(#[serde(with = "crate::codec::bytes_n")] [u8; 64]);
+
+impl Proof {
+    /// The proof with these bytes.
+    pub const fn from_bytes(bytes: [u8; 64]) -> Proof {
+        Proof(bytes)
+    }
+
+    /// c, then s.
+    pub const fn to_bytes(&self) -> [u8; 64] {
+        self.0
+    }
+}
+
+/// `GenerateProof(k, G, B, [C], [D], r)`: that `B = k*G` and `D = k*C`. `r` must be fresh and uniform.
+pub fn generate_proof(k: &SecretScalar, B: &Element, C: &Element, D: &Element, r: &SecretScalar) -> Proof {
+    let M = composite_weight(&composite_seed(B), 0, C, D) * C.point();
+    prove_composite(k, B, &M, r)
+}
+
+/// `VerifyProof(G, B, [C], [D], proof)`. Variable time, on public values.
+///
+/// # Errors
+/// [`ProofInvalid`] unless the proof shows it.
+pub fn verify_proof(B: &Element, C: &Element, D: &Element, proof: &Proof) -> Result<(), ProofInvalid> {
+    let d = composite_weight(&composite_seed(B), 0, C, D);
+    let M = RistrettoPoint::vartime_multiscalar_mul([d], [C.point()]);
+    let Z = RistrettoPoint::vartime_multiscalar_mul([d], [D.point()]);
+    verify_composite(B, &M, &Z, proof)
+}
+
+/// The seed of `ComputeComposites`.
+pub(super) fn composite_seed(B: &Element) -> [u8; 64] {
+    let context = context_string(MODE);
+    let seed_dst_len = (b"Seed-".len() + context.len()) as u16;
+    Sha512::new()
+        .chain_update(LEN_32)
+        .chain_update(B.as_bytes())
+        .chain_update(seed_dst_len.to_be_bytes())
+        .chain_update(b"Seed-")
+        .chain_update(context)
+        .finalize()
+        .into()
+}
+
+/// The weight `d_i` of `ComputeComposites`.
+pub(super) fn composite_weight(seed: &[u8; 64], i: u16, C: &Element, D: &Element) -> Scalar {
+    hash_to_scalar(
+        MODE,
+        &[&64u16.to_be_bytes(), seed, &i.to_be_bytes(), &LEN_32, C.as_bytes(), &LEN_32, D.as_bytes(), b"Composite"],
+    )
+}
+
+/// The part of `GenerateProof` after `ComputeCompositesFast`.
+pub(super) fn prove_composite(k: &SecretScalar, B: &Element, M: &RistrettoPoint, r: &SecretScalar) -> Proof {
+    let Z = k.expose(|k| k * M);
+    let t2 = r.expose(RistrettoPoint::mul_base);
+    let t3 = r.expose(|r| r * M);
+    let c = challenge(B, M, &Z, &t2, &t3);
+    let s = r.expose(|r| k.expose(|k| r - c * k));
+    let mut proof = [0; 64];
+    proof[..32].copy_from_slice(c.as_bytes());
+    proof[32..].copy_from_slice(s.as_bytes());
+    Proof(proof)
+}
+
+/// The part of `VerifyProof` after `ComputeComposites`.
+pub(super) fn verify_composite(
+    B: &Element,
+    M: &RistrettoPoint,
+    Z: &RistrettoPoint,
+    proof: &Proof,
+) -> Result<(), ProofInvalid> {
+    let c = canonical_scalar(&proof.0[..32])?;
+    let s = canonical_scalar(&proof.0[32..])?;
+    let t2 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&c, B.point(), &s);
+    let t3 = RistrettoPoint::vartime_multiscalar_mul([s, c], [M, Z]);
+    if challenge(B, M, Z, &t2, &t3) == c { Ok(()) } else { Err(ProofInvalid) }
+}
+
+fn challenge(B: &Element, M: &RistrettoPoint, Z: &RistrettoPoint, t2: &RistrettoPoint, t3: &RistrettoPoint) -> Scalar {
+    let [M, Z, t2, t3] = [M, Z, t2, t3].map(|point| point.compress().0);
+    hash_to_scalar(MODE, &[&LEN_32, B.as_bytes(), &LEN_32, &M, &LEN_32, &Z, &LEN_32, &t2, &LEN_32, &t3, b"Challenge"])
+}
+
+/// The scalar with this 32-byte encoding.
+pub(crate) fn canonical_scalar(bytes: &[u8]) -> Result<Scalar, ProofInvalid> {
+    let bytes = bytes.try_into().map_err(|_| ProofInvalid)?;
+    Option::from(Scalar::from_canonical_bytes(bytes)).ok_or(ProofInvalid)
+}
