@@ -12,7 +12,7 @@ pub(super) fn canonical(squeezed: &str) -> Result<Zeroizing<String>, RejectReaso
         return Err(RejectReason::IdLength);
     }
     let sum: u32 = squeezed.bytes().rev().enumerate().map(|(index, digit)| luhn_value(digit - b'0', index)).sum();
-    if sum % 10 != 0 {
+    if !sum.is_multiple_of(10) {
         return Err(RejectReason::IdCheckDigit);
     }
     Ok(Zeroizing::new(squeezed.to_owned()))

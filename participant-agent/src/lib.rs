@@ -1,0 +1,3 @@
+//! The Riskveil agent: everything that touches files, network, clocks and people.
+
+pub mod ingest;
