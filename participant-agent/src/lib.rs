@@ -1,3 +1,8 @@
-//! The Riskveil agent: everything that touches files, network, clocks and people.
+#![doc = include_str!("../README.md")]
 
-pub mod ingest;
+pub mod clock;
+pub mod config;
+pub mod dst;
+pub mod journal;
+pub mod lock;
+pub mod ports;
