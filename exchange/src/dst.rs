@@ -26,14 +26,20 @@ pub const SEAL_AAD: Dst = Dst::new("riskveil/v1/exchange/seal-aad");
 pub const CONSENT_COMMIT: Dst = Dst::new("riskveil/v1/exchange/consent-commit");
 /// Signature and digest of an envelope.
 pub const ENVELOPE: Dst = Dst::new("riskveil/v1/exchange/envelope");
-/// Signature and digest of a response.
+/// Digest of a response.
 pub const RESPONSE: Dst = Dst::new("riskveil/v1/exchange/response");
+/// Signature of a responder: which envelope, which status, which response digest.
+pub const OUTCOME: Dst = Dst::new("riskveil/v1/exchange/outcome");
+/// Key of an identifier in the in-memory book of slots.
+pub const SLOT_BOOK: Dst = Dst::new("riskveil/v1/exchange/slot-book");
 /// A lender's log leaf.
 pub const QUERY_LEAF: Dst = Dst::new("riskveil/v1/exchange/query-leaf");
 /// A responder's log leaf.
 pub const RECEIPT_LEAF: Dst = Dst::new("riskveil/v1/exchange/receipt-leaf");
 /// A padding leaf of a log window.
 pub const PAD_LEAF: Dst = Dst::new("riskveil/v1/exchange/pad-leaf");
+/// HPKE additional data of a sealed log window.
+pub const LOG_AAD: Dst = Dst::new("riskveil/v1/exchange/log-aad");
 /// HPKE info of a sealed log window.
 pub const LOG_INFO: Dst = Dst::new("riskveil/v1/exchange/log-info");
 /// What the regulator looked for, committed on chain.
@@ -41,6 +47,25 @@ pub const AUDIT_SCOPE: Dst = Dst::new("riskveil/v1/exchange/audit-scope");
 
 /// Every tag of this room.
 pub const ALL: &[Dst] = &[
-    OPRF_INPUT, PERIOD_SALT, LABEL_AAD, KEY_BINDING, AUDIT_KEY, REQUEST_CORE, REQUEST_PROOFS, SEAL_DIGEST, SEAL_INFO,
-    SEAL_AAD, CONSENT_COMMIT, ENVELOPE, RESPONSE, QUERY_LEAF, RECEIPT_LEAF, PAD_LEAF, LOG_INFO, AUDIT_SCOPE,
+    OPRF_INPUT,
+    PERIOD_SALT,
+    LABEL_AAD,
+    KEY_BINDING,
+    AUDIT_KEY,
+    REQUEST_CORE,
+    REQUEST_PROOFS,
+    SEAL_DIGEST,
+    SEAL_INFO,
+    SEAL_AAD,
+    CONSENT_COMMIT,
+    ENVELOPE,
+    RESPONSE,
+    OUTCOME,
+    SLOT_BOOK,
+    QUERY_LEAF,
+    RECEIPT_LEAF,
+    PAD_LEAF,
+    LOG_AAD,
+    LOG_INFO,
+    AUDIT_SCOPE,
 ];

@@ -8,18 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Period, Window};
 use crate::purpose::Purpose;
-
-/// How much a hit tells: `match` (that there is one), `banded` (days and amount in bands), `exact`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DisclosureLevel {
-    /// Category and severity only.
-    Match,
-    /// Days overdue and amount in bands.
-    Banded,
-    /// Days overdue and amount as they are.
-    Exact,
-}
+use crate::record::Level;
 
 /// Genesis parameters. Times in seconds unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +39,9 @@ pub struct Policy {
     /// Query items a lender may ask of one responder in a day (UTC days).
     pub quota_items_per_lender_per_day: u64,
     /// Years after the event that a record is held.
-    pub retention_years: u32,
+    pub retention_years: u8,
     /// How much a hit tells.
-    pub level: DisclosureLevel,
+    pub level: Level,
     /// Least number of leaves in a log window, a power of two.
     pub min_log_bucket: u32,
     /// Least time between blocks that carry transactions, ms.
@@ -79,7 +68,7 @@ impl Default for Policy {
             max_rows_per_tx: 8192,
             quota_items_per_lender_per_day: 1_000_000,
             retention_years: 5,
-            level: DisclosureLevel::Banded,
+            level: Level::Banded,
             min_log_bucket: 4,
             commit_delay_ms: 200,
             empty_block_ms: 2500,
@@ -116,7 +105,8 @@ impl Policy {
             (self.term_blocks >= 2, "term_blocks", "at least 2"),
             ((1 << 20..=64 << 20).contains(&self.max_block_bytes), "max_block_bytes", "1 MiB to 64 MiB"),
             (
-                self.max_rows_per_tx.is_power_of_two() && (64..=32_768).contains(&self.max_rows_per_tx)
+                self.max_rows_per_tx.is_power_of_two()
+                    && (64..=32_768).contains(&self.max_rows_per_tx)
                     && u64::from(self.max_rows_per_tx) * 92 * 2 <= self.max_block_bytes,
                 "max_rows_per_tx",
                 "a power of two from 64 to 32768 whose rows fill at most half a block",

@@ -1,0 +1,22 @@
+//! Walk A, steps 3 and 4: from a record to rows, from rows to batches whose order and size tell an observer nothing.
+//!
+//! ```text
+//! record --fingerprint--> PrfOutput --slot--> Row (92 bytes) --plan_batches--> RowBatch --> PublishRows
+//!                                                                  validators: verify_rows, snapshot_root
+//! ```
+
+pub mod batch;
+pub mod entry;
+pub mod error;
+pub mod key;
+pub mod slots;
+pub mod snapshot;
+pub mod verify;
+
+pub use batch::{RowBatch, bucket, plan_batches};
+pub use entry::{fingerprint, seal_record};
+pub use error::PublishError;
+pub use key::PeriodKeyId;
+pub use slots::SlotBook;
+pub use snapshot::snapshot_root;
+pub use verify::{RowsSummary, verify_rows};
