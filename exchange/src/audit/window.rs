@@ -193,6 +193,14 @@ pub fn payload_budget(policy: &Policy) -> usize {
     usize::try_from(policy.max_block_bytes / 2).unwrap_or(usize::MAX).saturating_sub(4_096)
 }
 
+/// Checks that a window can hold this entry alone. What cannot be logged must not be sent, and not be answered.
+///
+/// # Errors
+/// [`WindowError::EntryTooLarge`].
+pub fn check_loggable<E: LogEntry>(entry: &E, policy: &Policy) -> Result<(), WindowError> {
+    fit(std::slice::from_ref(entry), policy.min_log_bucket, payload_budget(policy)).map(drop)
+}
+
 impl SealedWindow {
     /// Seals as many entries as fit the budget, in order.
     ///
