@@ -1,0 +1,220 @@
+//! What the journals say: which queries are under way, which entries wait for a window, which window was built last.
+//!
+//! - **Place**: the memory behind [`super::QueryLog`]; rebuilt by replaying the frames in order
+//! - **Invariants**: an entry is under way, or waits, or is in a built window: exactly one of the three
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use riskveil_crypto::{Digest32, codec};
+use riskveil_exchange::{
+    audit::entry::{Outcome, QueryEntry, ReceiptEntry},
+    ids::Window,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Backlog;
+use crate::leaf_watch::{LeafWatch, WatchStart};
+
+/// One step in `queries.log`.
+#[derive(Serialize, Deserialize)]
+pub(super) enum QueryFrame {
+    /// Envelopes about to be sent.
+    Begun { number: u64, entry: QueryEntry },
+    /// The answers by envelope digest, and the window that was open.
+    Finished { number: u64, window: Window, outcomes: Vec<(Digest32, Outcome)> },
+    /// A built window.
+    Built(Built),
+}
+
+/// One step in `receipts.log`.
+#[derive(Serialize, Deserialize)]
+pub(super) enum ReceiptFrame {
+    /// A response about to leave, and the window that was open.
+    Given { number: u64, window: Window, entry: ReceiptEntry },
+    /// A built window.
+    Built(Built),
+}
+
+/// A log payload as it was drawn: leaves, padding and sealed blob. It is what goes on chain, however often it is sent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// First window it covers.
+    pub first: Window,
+    /// Last window it covers.
+    pub last: Window,
+    /// Numbers of the entries in it.
+    pub entries: Vec<u64>,
+    /// Number of leaves.
+    pub leaf_count: u32,
+    /// Merkle root over the leaves.
+    pub root: Digest32,
+    /// The encoded log payload.
+    #[serde(with = "serde_bytes")]
+    pub payload: Vec<u8>,
+    /// Where the leaf watch has to start after a restart; the default for queries.
+    pub watch: WatchStart,
+}
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Built")
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .field("entries", &self.entries.len())
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Entries of one kind that wait for a window, oldest first, and the window built last.
+pub(super) struct Waiting<E> {
+    entries: VecDeque<WaitingEntry<E>>,
+    bytes: usize,
+    last_built: Option<Built>,
+}
+
+struct WaitingEntry<E> {
+    number: u64,
+    window: Window,
+    bytes: usize,
+    entry: E,
+}
+
+impl<E> Default for Waiting<E> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, last_built: None }
+    }
+}
+
+impl<E: Serialize + Clone> Waiting<E> {
+    fn push(&mut self, number: u64, window: Window, entry: E) {
+        let bytes = codec::encode(&entry).len();
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.entries.push_back(WaitingEntry { number, window, bytes, entry });
+    }
+
+    /// Entries of windows up to `closed`, oldest first, together at most `max_bytes` (but at least one).
+    pub(super) fn up_to(&self, closed: Window, max_bytes: usize) -> Vec<(u64, E)> {
+        let mut taken = Vec::new();
+        let mut bytes = 0_usize;
+        for waiting in self.entries.iter().filter(|waiting| waiting.window <= closed) {
+            bytes = bytes.saturating_add(waiting.bytes);
+            if bytes > max_bytes && !taken.is_empty() {
+                break;
+            }
+            taken.push((waiting.number, waiting.entry.clone()));
+        }
+        taken
+    }
+
+    /// Releases the entries of a built window.
+    pub(super) fn built(&mut self, built: Built) {
+        let numbers: BTreeSet<u64> = built.entries.iter().copied().collect();
+        self.entries.retain(|waiting| !numbers.contains(&waiting.number));
+        self.bytes = self.entries.iter().map(|waiting| waiting.bytes).sum();
+        self.last_built = Some(built);
+    }
+
+    pub(super) fn last_built(&self) -> Option<Built> {
+        self.last_built.clone()
+    }
+}
+
+/// Everything that is not in a built window yet.
+#[derive(Default)]
+pub(super) struct Book {
+    open_window: Window,
+    next_number: u64,
+    under_way: BTreeMap<u64, QueryEntry>,
+    pub(super) queries: Waiting<QueryEntry>,
+    pub(super) receipts: Waiting<ReceiptEntry>,
+}
+
+impl Book {
+    pub(super) fn set_open_window(&mut self, window: Window) {
+        self.open_window = self.open_window.max(window);
+    }
+
+    /// A number that no entry has had.
+    pub(super) fn draw_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.saw_number(number);
+        number
+    }
+
+    pub(super) fn open_window(&self) -> Window {
+        self.open_window
+    }
+
+    /// Takes an entry that is durable and about to be sent.
+    pub(super) fn begun(&mut self, number: u64, entry: QueryEntry) {
+        self.saw_number(number);
+        self.under_way.insert(number, entry);
+    }
+
+    /// Moves an entry from under way to waiting, in the window that is open; none if it is not under way.
+    pub(super) fn finish(&mut self, number: u64, outcomes: &[(Digest32, Outcome)]) -> Option<Window> {
+        let mut entry = self.under_way.remove(&number)?;
+        for (envelope_digest, outcome) in outcomes {
+            if !entry.note_outcome(envelope_digest, outcome.clone()) {
+                tracing::error!("an outcome names an envelope that was not journalled");
+            }
+        }
+        self.queries.push(number, self.open_window, entry);
+        Some(self.open_window)
+    }
+
+    /// Takes a receipt that is durable.
+    pub(super) fn given(&mut self, number: u64, window: Window, entry: ReceiptEntry) {
+        self.saw_number(number);
+        self.receipts.push(number, window, entry);
+    }
+
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog {
+            queries: self.queries.entries.len(),
+            query_bytes: self.queries.bytes,
+            receipts: self.receipts.entries.len(),
+            receipt_bytes: self.receipts.bytes,
+        }
+    }
+
+    pub(super) fn replay_query(&mut self, frame: QueryFrame) {
+        match frame {
+            QueryFrame::Begun { number, entry } => self.begun(number, entry),
+            QueryFrame::Finished { number, window, outcomes } => {
+                self.set_open_window(window);
+                // A window can be built before the frame that says how one of its entries finished: then it is not under way.
+                let _window = self.finish(number, &outcomes);
+            }
+            QueryFrame::Built(built) => {
+                built.entries.iter().for_each(|number| drop(self.under_way.remove(number)));
+                self.queries.built(built);
+            }
+        }
+    }
+
+    pub(super) fn replay_receipt(&mut self, frame: ReceiptFrame, watch: &LeafWatch) {
+        match frame {
+            ReceiptFrame::Given { number, window, entry } => {
+                self.set_open_window(window);
+                watch.expect(&entry.core.lender, &entry.envelope, window);
+                self.given(number, window, entry);
+            }
+            ReceiptFrame::Built(built) => {
+                watch.resume(built.watch);
+                self.receipts.built(built);
+            }
+        }
+    }
+
+    /// After a replay nobody waits for answers: what is under way has finished unanswered.
+    pub(super) fn settle_interrupted(&mut self) -> usize {
+        let interrupted: Vec<u64> = self.under_way.keys().copied().collect();
+        interrupted.iter().filter(|number| self.finish(**number, &[]).is_some()).count()
+    }
+
+    fn saw_number(&mut self, number: u64) {
+        self.next_number = self.next_number.max(number.saturating_add(1));
+    }
+}
