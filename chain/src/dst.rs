@@ -12,6 +12,8 @@ pub const TX_ID: Dst = Dst::new("riskveil/v1/chain/tx-id");
 pub const HEADER: Dst = Dst::new("riskveil/v1/chain/header");
 /// The state root: entry count and Merkle root.
 pub const STATE_ROOT: Dst = Dst::new("riskveil/v1/chain/state-root");
+/// The consensus engine's votes and handshakes, followed by the chain id.
+pub const ENGINE: Dst = Dst::new("riskveil/v1/chain/engine");
 
 /// Every tag of this room.
-pub const ALL: &[Dst] = &[GENESIS, TX_SIGNATURE, TX_ID, HEADER, STATE_ROOT];
+pub const ALL: &[Dst] = &[GENESIS, TX_SIGNATURE, TX_ID, HEADER, STATE_ROOT, ENGINE];

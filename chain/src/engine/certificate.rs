@@ -9,7 +9,7 @@
 //!   votes of one chain are worth nothing on another. Signatures are checked by ZIP 215, as the engine does
 //! - **Source**: commonware-consensus 2026.10.0 `simplex::types::Finalization`; ADR 0002
 
-use commonware_codec::{Decode as _, DecodeExt as _};
+use commonware_codec::{Copying, Decode as _, DecodeExt as _};
 use commonware_consensus::{
     Epochable as _,
     simplex::{scheme::ed25519::Scheme, types::Finalization},
@@ -55,7 +55,7 @@ pub fn verify_certificate(
     if certificate.len() > MAX_CERTIFICATE_BYTES {
         return Err(CertificateError::Malformed);
     }
-    let finalization = Finalization::<Scheme, Digest>::decode_cfg(certificate, &participants.len())
+    let finalization = Finalization::<Scheme, Digest>::decode_cfg(Copying(certificate), &participants.len())
         .map_err(|_| CertificateError::Malformed)?;
     let same_header = finalization.proposal.payload.as_ref() == header_digest.as_bytes();
     if finalization.epoch().get() != term || !same_header {
@@ -80,7 +80,7 @@ pub(super) fn participants(committee: &[[u8; 32]]) -> Option<Set<PublicKey>> {
 
 /// An engine key from its 32 bytes.
 pub(super) fn public_key(bytes: &[u8; 32]) -> Option<PublicKey> {
-    PublicKey::decode(bytes.as_slice()).ok()
+    PublicKey::decode(Copying(bytes)).ok()
 }
 
 #[cfg(test)]
