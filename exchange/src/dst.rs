@@ -30,6 +30,8 @@ pub const ENVELOPE: Dst = Dst::new("riskveil/v1/exchange/envelope");
 pub const RESPONSE: Dst = Dst::new("riskveil/v1/exchange/response");
 /// Signature of a responder: which envelope, which status, which response digest.
 pub const OUTCOME: Dst = Dst::new("riskveil/v1/exchange/outcome");
+/// Name of a report.
+pub const REPORT: Dst = Dst::new("riskveil/v1/exchange/report");
 /// Key of an identifier in the in-memory book of slots.
 pub const SLOT_BOOK: Dst = Dst::new("riskveil/v1/exchange/slot-book");
 /// A lender's log leaf.
@@ -61,6 +63,7 @@ pub const ALL: &[Dst] = &[
     ENVELOPE,
     RESPONSE,
     OUTCOME,
+    REPORT,
     SLOT_BOOK,
     QUERY_LEAF,
     RECEIPT_LEAF,

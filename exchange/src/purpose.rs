@@ -63,7 +63,11 @@ impl fmt::Display for Purpose {
 
 impl Serialize for Purpose {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.serialize_str(self.word()) } else { serializer.serialize_u8(self.0) }
+        if serializer.is_human_readable() {
+            serializer.serialize_str(self.word())
+        } else {
+            serializer.serialize_u8(self.0)
+        }
     }
 }
 

@@ -13,24 +13,24 @@
 //! report::Report                 what the lender keeps; never an identifier
 //! ```
 
-//X pub mod answer;
-//X pub mod clear;
-//X pub mod lookup;
+pub mod answer;
+pub mod clear;
+pub mod lookup;
 pub mod messages;
-//X pub mod quota;
+pub mod quota;
 pub mod refusal;
-//X pub mod replay;
-//X pub mod report;
-//X pub mod responder;
+pub mod replay;
+pub mod report;
+pub mod responder;
 pub mod seal;
-//X pub mod session;
+pub mod session;
 
-//X pub use answer::{Fact, MalformedReason, ResponderAnswer, UnavailableReason};
-//X pub use lookup::{FoundRow, IndexUnavailable, IndexView};
+pub use answer::{Fact, MalformedReason, ResponderAnswer, UnavailableReason};
+pub use lookup::{FoundRow, IndexUnavailable, IndexView};
 pub use messages::{
     Envelope, EvaluateRequest, EvaluateResponse, MAX_REQUEST_LEN, MessageError, Proofs, RequestCore, Shape, ShapeInvalid,
 };
 pub use refusal::RefusalReason;
-//X pub use report::Report;
-//X pub use responder::{Admitted, Responder, ResponderContext};
-//X pub use session::{AwaitingEvaluations, Consent, Prepared, Session, Subject};
+pub use report::Report;
+pub use responder::{Admitted, Responder, ResponderContext};
+pub use session::{AwaitingEvaluations, Consent, Prepared, Session, Subject};

@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use rand_core::{CryptoRng, RngCore};
 use riskveil_crypto::digest::hash;
 use riskveil_crypto::seal::SEAL_OVERHEAD;
 use riskveil_crypto::{Digest32, codec, merkle};
@@ -74,7 +75,7 @@ impl fmt::Debug for SealedItem {
 
 /// The consent of one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct SealedConsent {
+pub struct Consent {
     /// SHA-256 of the consent document; zero for a padding subject.
     pub digest: Digest32,
     /// The salt of its commitment.
@@ -82,7 +83,21 @@ pub struct SealedConsent {
     pub salt: [u8; 32],
 }
 
-impl SealedConsent {
+impl Consent {
+    /// The consent of a document with this digest.
+    #[must_use]
+    pub fn new(digest: Digest32, rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        let mut salt = [0; 32];
+        rng.fill_bytes(&mut salt);
+        Self { digest, salt }
+    }
+
+    /// That of a padding subject: no document.
+    #[must_use]
+    pub fn padding(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        Self::new(Digest32::ZERO, rng)
+    }
+
     /// The commitment in the core: without the salt nobody can guess the document.
     #[must_use]
     pub fn commitment(&self) -> Digest32 {
@@ -92,7 +107,7 @@ impl SealedConsent {
 
 /// What a core's `consent_commit` must be for these consents.
 #[must_use]
-pub fn consent_commit(shape: Shape, consents: &[SealedConsent]) -> Digest32 {
+pub fn consent_commit(shape: Shape, consents: &[Consent]) -> Digest32 {
     match (shape, consents) {
         (Shape::Check, [consent]) => consent.commitment(),
         _ => {
@@ -111,7 +126,7 @@ pub struct SealPlaintext {
     /// One per item of the core, in order.
     pub items: Vec<SealedItem>,
     /// One per subject, in order.
-    pub consents: Vec<SealedConsent>,
+    pub consents: Vec<Consent>,
 }
 
 impl fmt::Debug for SealPlaintext {
@@ -128,7 +143,7 @@ pub struct SealMalformed;
 impl SealPlaintext {
     /// The plaintext of a request.
     #[must_use]
-    pub fn new(items: Vec<SealedItem>, consents: Vec<SealedConsent>) -> Self {
+    pub fn new(items: Vec<SealedItem>, consents: Vec<Consent>) -> Self {
         Self { header: MessageHeader::new(Kind::SealPlaintext), items, consents }
     }
 

@@ -1,0 +1,584 @@
+//! The lender's side of a query as states: prepared, addressed and awaiting evaluations.
+//!
+//! - **Place**: B3 subjects and consents -> [`Prepared`] -> [`Addressed`]; B5 response bytes -> [`VerifiedResponse`] -> outputs
+//! - **Shapes**: `shape.item_count()` items, one fresh scalar each; dummies fill every place without an identifier
+//! - **Invariants**: each step takes the state before it; an output exists only for a [`VerifiedEvaluation`]; dummies are
+//!   verified like real items and never looked up
+//! - **Errors**: [`SessionError`] (caller), [`ResponseRejected`] (names the publisher; a rejected answer is `malformed`)
+//! - **Security**: scalars never leave; identifiers leave only as ciphertexts. What is sent depends on the shape, never on
+//!   what was found. Nothing here prints an identifier; inputs are zeroised
+//! - **Source**: DESIGN.md sections 3 ("Query = audit escrow") and 4; specs/protocol.md
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rand_core::{CryptoRng, RngCore};
+use riskveil_crypto::escrow::{self, EscrowSecret, EscrowedItem};
+use riskveil_crypto::evaluation::{EvaluationContext, EvaluationProof, VerifiedEvaluation, verify_evaluation};
+use riskveil_crypto::oprf::{OprfError, PrfOutput, input_element};
+use riskveil_crypto::seal::{SealPublicKey, seal};
+use riskveil_crypto::{Digest32, Element, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
+
+use crate::audit::entry::{EntryEnvelope, Outcome, QueryEntry};
+use crate::ids::{AuditKeyId, Height, MemberId, Period};
+use crate::message::{Kind, MessageHeader};
+use crate::purpose::Purpose;
+use crate::query::messages::{
+    Envelope, EvaluateRequest, EvaluateResponse, Proofs, RequestCore, Shape, ShapeInvalid, seal_digest,
+};
+use crate::query::refusal::{RefusalReason, STATUS_EVALUATED};
+use crate::query::seal::{SealPlaintext, SealedItem, consent_commit, seal_info};
+use crate::record::{Applicant, IdType, Identifier};
+
+pub use crate::query::seal::Consent;
+
+/// Whom a lender asks about: up to one identifier of each type, ascending by type.
+#[derive(Clone)]
+pub struct Subject {
+    identifiers: Vec<Identifier>,
+}
+
+impl Subject {
+    /// A subject with these identifiers.
+    ///
+    /// # Errors
+    /// [`SessionError::RepeatedType`] when two are of one type.
+    pub fn new(mut identifiers: Vec<Identifier>) -> Result<Self, SessionError> {
+        identifiers.sort_unstable_by_key(Identifier::id_type);
+        if identifiers.windows(2).any(|pair| pair[0].id_type() == pair[1].id_type()) {
+            return Err(SessionError::RepeatedType);
+        }
+        Ok(Self { identifiers })
+    }
+
+    /// The identifiers, ascending by type.
+    #[must_use]
+    pub fn identifiers(&self) -> &[Identifier] {
+        &self.identifiers
+    }
+}
+
+impl From<&Applicant> for Subject {
+    fn from(applicant: &Applicant) -> Self {
+        Self { identifiers: applicant.subjects().to_vec() }
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subject({} identifiers)", self.identifiers.len())
+    }
+}
+
+/// Why a query cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// An unregistered shape.
+    #[error(transparent)]
+    Shape(#[from] ShapeInvalid),
+    /// Two identifiers of one type.
+    #[error("a subject has at most one identifier of each type")]
+    RepeatedType,
+    /// No subject, or more than the shape holds.
+    #[error("{given} subjects for a shape of {places}")]
+    SubjectCount {
+        /// Subjects given.
+        given: usize,
+        /// Subjects of the shape.
+        places: usize,
+    },
+    /// A subject has more identifiers than the shape has items for it.
+    #[error("a subject has more identifiers than the shape's width {width}")]
+    TooManyIdentifiers {
+        /// Items of one subject.
+        width: usize,
+    },
+    /// An identifier maps to the identity element, which nobody can find.
+    #[error("an identifier has no group element")]
+    NoElement,
+    /// HPKE refused the regulator's key.
+    #[error("the request could not be sealed")]
+    SealFailed,
+}
+
+/// What a query is bound to besides its subjects; read from one finalized height of the lender's own replica.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryParameters<'a> {
+    /// The chain.
+    pub chain_id: &'a Digest32,
+    /// Who asks.
+    pub lender: &'a MemberId,
+    /// The period current at `ref_height`.
+    pub period: Period,
+    /// The audit key current at `ref_height`.
+    pub audit_key_id: AuditKeyId,
+    /// Its Y.
+    pub y: &'a Element,
+    /// Its HPKE key.
+    pub seal_key: &'a SealPublicKey,
+    /// The finalized height.
+    pub ref_height: Height,
+    /// Its header hash.
+    pub ref_header_hash: Digest32,
+    /// Why the lender asks.
+    pub purpose: Purpose,
+    /// Unix seconds.
+    pub now_s: u64,
+    /// Lifetime of the request: the policy's `request_ttl_s`.
+    pub ttl_s: u64,
+}
+
+/// Starts queries.
+#[derive(Clone, Copy, Debug)]
+pub struct Session;
+
+struct Asked {
+    id_type: IdType,
+    input: Zeroizing<Vec<u8>>,
+}
+
+/// A query that is blinded, proven and sealed, and not yet addressed to anybody.
+pub struct Prepared {
+    core: RequestCore,
+    core_digest: Digest32,
+    proofs: Proofs,
+    seal: Vec<u8>,
+    secrets: Vec<EscrowSecret>,
+    asked: Vec<Option<Asked>>,
+}
+
+/// A responder to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressee<'a> {
+    /// Its name.
+    pub publisher: &'a MemberId,
+    /// Its live key of the period.
+    pub k: &'a Element,
+}
+
+/// A query with a signed envelope for every responder.
+#[derive(Debug)]
+pub struct Addressed {
+    /// The next state.
+    pub state: AwaitingEvaluations,
+    /// What to send, in the order of the addressees.
+    pub requests: Vec<EvaluateRequest>,
+    /// What to journal before anything is sent.
+    pub entry: QueryEntry,
+}
+
+/// A query whose answers are awaited.
+pub struct AwaitingEvaluations {
+    core: RequestCore,
+    core_digest: Digest32,
+    addressed: BTreeMap<MemberId, AddressedTo>,
+    secrets: Vec<EscrowSecret>,
+    asked: Vec<Option<Asked>>,
+}
+
+struct AddressedTo {
+    k: Element,
+    envelope_digest: Digest32,
+}
+
+impl Session {
+    /// Blinds every item under the audit key, seals the identifiers and consents to the regulator, proves knowledge of the
+    /// blindings, in that order.
+    ///
+    /// Fewer subjects than the shape holds are filled up with padding subjects, which have dummies only.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn start(
+        params: &QueryParameters<'_>,
+        shape: Shape,
+        subjects: &[(Subject, Consent)],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Prepared, SessionError> {
+        shape.check()?;
+        let places = shape.subject_count();
+        if subjects.is_empty() || subjects.len() > places {
+            return Err(SessionError::SubjectCount { given: subjects.len(), places });
+        }
+        let mut items = place_subjects(shape, subjects)?;
+        items.resize_with(shape.item_count(), || None);
+        let consents: Vec<Consent> =
+            (0..places).map(|place| subjects.get(place).map_or_else(|| Consent::padding(rng), |(_, c)| *c)).collect();
+
+        let mut sealed_items = Vec::with_capacity(items.len());
+        let mut asked = Vec::with_capacity(items.len());
+        let mut secrets = Vec::with_capacity(items.len());
+        let mut escrowed: Vec<EscrowedItem> = Vec::with_capacity(items.len());
+        for identifier in items {
+            let input = identifier.map(Identifier::oprf_input);
+            let p = match &input {
+                Some(input) => input_element(input).map_err(|_| SessionError::NoElement)?,
+                None => escrow::dummy_element(),
+            };
+            let blinded = escrow::escrow(&p, params.y, rng);
+            escrowed.push(blinded.item);
+            secrets.push(blinded.secret);
+            sealed_items.push(identifier.map_or_else(SealedItem::dummy, SealedItem::real));
+            asked.push(identifier.zip(input).map(|(identifier, input)| Asked { id_type: identifier.id_type(), input }));
+        }
+
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let mut core = RequestCore {
+            header: MessageHeader::new(Kind::RequestCore),
+            chain_id: *params.chain_id,
+            lender: params.lender.clone(),
+            nonce,
+            issued_at_s: params.now_s,
+            expires_at_s: params.now_s.saturating_add(params.ttl_s),
+            period: params.period,
+            audit_key_id: params.audit_key_id,
+            ref_height: params.ref_height,
+            ref_header_hash: params.ref_header_hash,
+            purpose: params.purpose,
+            consent_commit: consent_commit(shape, &consents),
+            shape,
+            items: escrowed,
+            seal_digest: Digest32::ZERO,
+        };
+        let plaintext = SealPlaintext::new(sealed_items, consents).encode();
+        let info = seal_info(params.chain_id, params.audit_key_id);
+        let seal = seal(params.seal_key, &info, &core.aad_without_seal_digest(), &plaintext, rng)
+            .map_err(|_| SessionError::SealFailed)?;
+        core.seal_digest = seal_digest(&seal);
+
+        let core_digest = core.digest();
+        let proofs = match shape {
+            Shape::Check => Proofs::Each(escrow::prove_knowledge(&core_digest, &core.items, &secrets, params.y, rng)),
+            Shape::Chunk { .. } => {
+                Proofs::Weighted(escrow::prove_knowledge_weighted(&core_digest, &core.items, &secrets, params.y, rng))
+            }
+        };
+        Ok(Prepared { core, core_digest, proofs, seal, secrets, asked })
+    }
+}
+
+impl Prepared {
+    /// The core.
+    #[must_use]
+    pub const fn core(&self) -> &RequestCore {
+        &self.core
+    }
+
+    /// Signs one envelope per responder and makes the log entry of all of them.
+    #[must_use]
+    pub fn address(
+        self,
+        responders: &[Addressee<'_>],
+        lender: &SigningKey,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Addressed {
+        let proofs_digest = self.proofs.digest();
+        let mut addressed = BTreeMap::new();
+        let mut requests = Vec::with_capacity(responders.len());
+        let mut envelopes = Vec::with_capacity(responders.len());
+        for to in responders {
+            let mut salt = [0; 32];
+            rng.fill_bytes(&mut salt);
+            let envelope = Envelope {
+                header: MessageHeader::new(Kind::Envelope),
+                core_digest: self.core_digest,
+                proofs_digest,
+                publisher: to.publisher.clone(),
+                period: self.core.period,
+                k: *to.k,
+                salt,
+            };
+            let signature = envelope.sign(&self.core.chain_id, lender);
+            addressed.insert(to.publisher.clone(), AddressedTo { k: *to.k, envelope_digest: envelope.digest() });
+            envelopes.push(EntryEnvelope { envelope: envelope.clone(), signature, outcome: None });
+            requests.push(EvaluateRequest {
+                core: self.core.clone(),
+                proofs: self.proofs.clone(),
+                seal: self.seal.clone(),
+                envelope,
+                signature,
+            });
+        }
+        let entry = QueryEntry { core: self.core.clone(), proofs: self.proofs, seal: self.seal, envelopes };
+        let state = AwaitingEvaluations {
+            core: self.core,
+            core_digest: self.core_digest,
+            addressed,
+            secrets: self.secrets,
+            asked: self.asked,
+        };
+        Addressed { state, requests, entry }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prepared({:?}, ..)", self.core.shape)
+    }
+}
+
+/// What the lender's replica says of a responder.
+#[derive(Clone, Copy, Debug)]
+pub struct PublisherView<'a> {
+    /// Its name.
+    pub publisher: &'a MemberId,
+    /// Its identity key.
+    pub identity_key: &'a VerifyingKey,
+    /// Its K_Y for the query's audit key, from a verified key binding.
+    pub k_y: &'a Element,
+}
+
+/// What every signed answer says, evaluation or refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// Who answered.
+    pub publisher: MemberId,
+    /// The envelope it answered.
+    pub envelope_digest: Digest32,
+    /// Its finalized height.
+    pub tip_height: Height,
+    /// Its header hash at that height.
+    pub tip_header_hash: Digest32,
+    /// How many batches of its own it counts at that height.
+    pub last_batch_seq: u32,
+    /// Unix seconds by its clock.
+    pub served_at_s: u64,
+    /// What goes into the log entry: status, response digest, its signature.
+    pub outcome: Outcome,
+}
+
+/// A response whose signature, digests, publisher, period, key, count and proof hold.
+#[derive(Debug)]
+pub struct VerifiedResponse {
+    /// What it says of the responder.
+    pub head: AnswerHead,
+    /// The key it evaluated with.
+    pub k: Element,
+    k_y: Element,
+    evaluation: VerifiedEvaluation,
+}
+
+impl VerifiedResponse {
+    /// Items whose evaluation was verified: all of the request.
+    #[must_use]
+    pub fn items_verified(&self) -> usize {
+        self.evaluation.len()
+    }
+}
+
+/// A refusal with a valid signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRefusal {
+    /// What it says of the responder.
+    pub head: AnswerHead,
+    /// Why.
+    pub reason: RefusalReason,
+}
+
+/// An accepted answer.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Evaluated.
+    Evaluated(Box<VerifiedResponse>),
+    /// Refused.
+    Refused(SignedRefusal),
+}
+
+/// What is wrong with a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseFault {
+    /// Not a response to a request of this shape.
+    #[error("the response does not decode")]
+    Undecodable,
+    /// Nothing was sent to this responder.
+    #[error("the responder was not asked")]
+    NotAsked,
+    /// It answers another core.
+    #[error("the response is for another core")]
+    WrongCore,
+    /// It answers another envelope.
+    #[error("the response is for another envelope")]
+    WrongEnvelope,
+    /// It names another publisher.
+    #[error("the response names another publisher")]
+    WrongPublisher,
+    /// It names another period.
+    #[error("the response names another period")]
+    WrongPeriod,
+    /// It names another key.
+    #[error("the response names another key")]
+    WrongKey,
+    /// The publisher's signature does not cover it.
+    #[error("the signature of the response is invalid")]
+    SignatureInvalid,
+    /// The status is not registered.
+    #[error("the status of the response is not registered")]
+    StatusUnknown,
+    /// A refusal carries bytes other than zero.
+    #[error("a refusal carries an evaluation")]
+    RefusalNotEmpty,
+    /// An element of Z is not canonical or the identity.
+    #[error("an evaluated element is invalid")]
+    ElementInvalid,
+    /// The evaluation proof does not hold.
+    #[error("the evaluation proof is invalid")]
+    ProofInvalid,
+}
+
+/// A response that is not an answer; the answer of its publisher is `malformed`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{publisher}: {fault}")]
+pub struct ResponseRejected {
+    /// Who sent it.
+    pub publisher: MemberId,
+    /// What is wrong.
+    pub fault: ResponseFault,
+}
+
+/// The output of one identifier at one publisher.
+#[derive(Debug)]
+pub struct AskedOutput {
+    /// The type of the identifier.
+    pub id_type: IdType,
+    /// The OPRF output: whoever has it recognises the publisher's rows of that identifier until the period ends.
+    pub output: PrfOutput,
+}
+
+impl AwaitingEvaluations {
+    /// The core that was sent.
+    #[must_use]
+    pub const fn core(&self) -> &RequestCore {
+        &self.core
+    }
+
+    /// The core's digest.
+    #[must_use]
+    pub const fn core_digest(&self) -> &Digest32 {
+        &self.core_digest
+    }
+
+    /// Everyone it was addressed to.
+    pub fn addressed(&self) -> impl Iterator<Item = &MemberId> {
+        self.addressed.keys()
+    }
+
+    /// Checks everything about a response; only then is it an answer.
+    ///
+    /// # Errors
+    /// [`ResponseRejected`] with the first check that fails.
+    pub fn accept(&self, from: &PublisherView<'_>, bytes: &[u8]) -> Result<Accepted, ResponseRejected> {
+        self.check(from, bytes).map_err(|fault| ResponseRejected { publisher: from.publisher.clone(), fault })
+    }
+
+    fn check(&self, from: &PublisherView<'_>, bytes: &[u8]) -> Result<Accepted, ResponseFault> {
+        let to = self.addressed.get(from.publisher).ok_or(ResponseFault::NotAsked)?;
+        let response = EvaluateResponse::decode(bytes, self.core.shape).map_err(|_| ResponseFault::Undecodable)?;
+        self.names_this_query(to, from, &response)?;
+        let outcome =
+            Outcome { status: response.status, response_digest: response.digest(), signature: response.signature };
+        outcome
+            .verify(&self.core.chain_id, &to.envelope_digest, from.identity_key)
+            .map_err(|_| ResponseFault::SignatureInvalid)?;
+        let head = AnswerHead {
+            publisher: response.publisher.clone(),
+            envelope_digest: to.envelope_digest,
+            tip_height: response.tip_height,
+            tip_header_hash: response.tip_header_hash,
+            last_batch_seq: response.last_batch_seq,
+            served_at_s: response.served_at_s,
+            outcome,
+        };
+        if response.status != STATUS_EVALUATED {
+            let reason = response.refusal().ok_or(ResponseFault::StatusUnknown)?;
+            if response.proof != [0; 64] || response.z.iter().any(|z| *z != [0; 32]) {
+                return Err(ResponseFault::RefusalNotEmpty);
+            }
+            return Ok(Accepted::Refused(SignedRefusal { head, reason }));
+        }
+        let evaluation = self.verify(to, from, &response)?;
+        Ok(Accepted::Evaluated(Box::new(VerifiedResponse { head, k: to.k, k_y: *from.k_y, evaluation })))
+    }
+
+    fn names_this_query(
+        &self,
+        to: &AddressedTo,
+        from: &PublisherView<'_>,
+        response: &EvaluateResponse,
+    ) -> Result<(), ResponseFault> {
+        let rules = [
+            (response.publisher == *from.publisher, ResponseFault::WrongPublisher),
+            (response.core_digest == self.core_digest, ResponseFault::WrongCore),
+            (response.envelope_digest == to.envelope_digest, ResponseFault::WrongEnvelope),
+            (response.period == self.core.period, ResponseFault::WrongPeriod),
+            (response.k == to.k, ResponseFault::WrongKey),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, fault)| Err(fault))
+    }
+
+    fn verify(
+        &self,
+        to: &AddressedTo,
+        from: &PublisherView<'_>,
+        response: &EvaluateResponse,
+    ) -> Result<VerifiedEvaluation, ResponseFault> {
+        let z: Result<Vec<Element>, _> = response.z.iter().map(Element::from_bytes).collect();
+        let z = z.map_err(|_| ResponseFault::ElementInvalid)?;
+        let c2: Vec<Element> = self.core.items.iter().map(|item| item.c2).collect();
+        let ctx = EvaluationContext {
+            chain_id: &self.core.chain_id,
+            publisher: from.publisher.as_bytes(),
+            period: self.core.period.0,
+            k: &to.k,
+            core: &self.core_digest,
+            envelope: &to.envelope_digest,
+        };
+        verify_evaluation(&ctx, &c2, z, &EvaluationProof::from_bytes(response.proof))
+            .map_err(|_| ResponseFault::ProofInvalid)
+    }
+
+    /// The outputs of one subject's real items, by ascending type; dummies have none.
+    ///
+    /// # Errors
+    /// [`OprfError`] when the publisher's K_Y is another key's; the answer is `malformed`.
+    pub fn outputs(&self, response: &VerifiedResponse, subject: usize) -> Result<Vec<AskedOutput>, OprfError> {
+        let width = self.core.shape.width();
+        let items = subject * width..(subject + 1) * width;
+        let mut outputs = Vec::with_capacity(width);
+        for index in items {
+            let (Some(Some(asked)), Some(secret)) = (self.asked.get(index), self.secrets.get(index)) else { continue };
+            let output = response.evaluation.unblind(index, &asked.input, secret, &response.k_y)?;
+            outputs.push(AskedOutput { id_type: asked.id_type, output });
+        }
+        Ok(outputs)
+    }
+}
+
+impl fmt::Debug for AwaitingEvaluations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AwaitingEvaluations({:?}, {} responders)", self.core.shape, self.addressed.len())
+    }
+}
+
+/// Lays identifiers out: a check has one place per type, a chunk's subject has its identifiers first and dummies after them.
+fn place_subjects(shape: Shape, subjects: &[(Subject, Consent)]) -> Result<Vec<Option<&Identifier>>, SessionError> {
+    let width = shape.width();
+    let mut items = Vec::with_capacity(shape.item_count());
+    for (subject, _) in subjects {
+        let start = items.len();
+        match shape {
+            Shape::Check => {
+                items.extend(IdType::ALL.map(|id_type| subject.identifiers.iter().find(|one| one.id_type() == id_type)))
+            }
+            Shape::Chunk { .. } if subject.identifiers.len() > width => {
+                return Err(SessionError::TooManyIdentifiers { width });
+            }
+            Shape::Chunk { .. } => items.extend(subject.identifiers.iter().map(Some)),
+        }
+        items.resize(start + width, None);
+    }
+    Ok(items)
+}
