@@ -5,8 +5,8 @@
 //! - **Invariants**: time is header time only. An expectation belongs to the window that was open at this agent's finalized
 //!   tip when the receipt was given; it is overdue once `refuse_after_windows` further windows have closed without it
 //! - **Security**: a leaf counts only in the log of the lender that owes it; a lender that logs late is served again
-//! - **Restart**: [`WatchStart`] stands in every built receipt window: receipts before its window are settled, and reading
-//!   the chain from its height on finds every leaf of the others
+//! - **Restart**: [`LeafWatch::position`] stands in every built receipt window: receipts given before it are settled, and
+//!   reading the lenders' logs from it on finds every leaf of the others
 //! - **Source**: DESIGN.md section 4, "Request, response, log"
 
 use std::{
@@ -15,29 +15,22 @@ use std::{
     time::Duration,
 };
 
-use riskveil_chain::node::Node;
+use riskveil_chain::{node::Node, state::{store::StoreError, view::StateRead}};
 use riskveil_crypto::Digest32;
 use riskveil_exchange::{
     audit::{entry::LogKind, leaf::query_leaf},
-    ids::{Height, MemberId, Window},
+    ids::{MemberId, Window},
     policy::Policy,
     query::messages::Envelope,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::windows::blocks::{LoggedLeaves, logged_leaves};
+use crate::windows::blocks::{self, LogMissing, ledger_kind};
 
-const BLOCK_RETRY: Duration = Duration::from_millis(500);
-
-/// Where reading starts after a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WatchStart {
-    /// Every leaf expected before this window has been found.
-    pub window: Window,
-    /// No leaf expected since stands in a block below this height.
-    pub height: Height,
-}
+/// Log transactions read of one lender at a time.
+const LOGS_AT_ONCE: usize = 64;
+/// How long to wait before a block that cannot be read is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// The expectations; clones share them.
 #[derive(Clone, Debug)]
@@ -52,13 +45,12 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    start: WatchStart,
+    /// Every leaf of a receipt given before this window has been found.
+    settled_before: Window,
     owed: BTreeMap<MemberId, Owed>,
-    /// Leaves of the newest blocks: a lender that gave up waiting may have logged before the receipt was given.
-    recent: VecDeque<RecentBlock>,
-    /// The first block of each window, from one before the oldest that could hold an expected leaf.
-    window_heights: BTreeMap<Window, Height>,
-    open_window: Window,
+    /// Leaves logged lately: a lender that gave up waiting may have logged before the receipt was given.
+    recent: VecDeque<Logged>,
+    is_caught_up: bool,
 }
 
 #[derive(Debug, Default)]
@@ -68,13 +60,23 @@ struct Owed {
 }
 
 #[derive(Debug)]
-struct RecentBlock {
+struct Logged {
+    lender: MemberId,
     time_s: u64,
-    leaves: BTreeSet<(MemberId, Digest32)>,
+    leaves: BTreeSet<Digest32>,
+}
+
+/// Why a lender's log cannot be read now.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Missing(#[from] LogMissing),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl LeafWatch {
-    /// A watch that owes nothing.
+    /// A watch that expects nothing.
     #[must_use]
     pub fn new(policy: Policy, genesis_time_s: u64) -> Self {
         Self(Arc::new(Inner { policy, genesis_time_s, state: Mutex::default() }))
@@ -84,19 +86,19 @@ impl LeafWatch {
     pub fn expect(&self, lender: &MemberId, envelope: &Envelope, window: Window) {
         let leaf = query_leaf(&envelope.salt, &envelope.digest());
         let mut state = self.state();
-        let key = (lender.clone(), leaf);
-        if window < state.start.window || state.recent.iter().any(|block| block.leaves.contains(&key)) {
-            return;
+        let is_logged = state.recent.iter().any(|logged| logged.lender == *lender && logged.leaves.contains(&leaf));
+        if window >= state.settled_before && !is_logged {
+            state.owed.entry(lender.clone()).or_default().expect(leaf, window);
         }
-        state.owed.entry(key.0).or_default().expect(leaf, window);
     }
 
     /// Whether the chain still lacks a leaf of this lender after `refuse_after_windows` closed windows, at header time
-    /// `header_time_s`.
+    /// `header_time_s`. Nobody is overdue until the lenders' logs have been read once since the start.
     #[must_use]
     pub fn is_overdue(&self, lender: &MemberId, header_time_s: u64) -> bool {
         let now = self.0.policy.window_at(self.0.genesis_time_s, header_time_s);
-        let oldest = self.state().owed.get(lender).and_then(Owed::oldest);
+        let state = self.state();
+        let oldest = state.owed.get(lender).filter(|_| state.is_caught_up).and_then(Owed::oldest);
         oldest.is_some_and(|window| now.0 > window.0.saturating_add(self.0.policy.refuse_after_windows))
     }
 
@@ -106,74 +108,95 @@ impl LeafWatch {
         self.state().owed.get(lender).map_or(0, |owed| owed.leaves.len())
     }
 
-    /// Where reading has to start if the agent ends now.
+    /// The window before which everything is settled, given that no receipt of a window before `closed` is to come.
     #[must_use]
-    pub fn position(&self) -> WatchStart {
+    pub fn position(&self, closed: Window) -> Window {
         let state = self.state();
-        let window = state.oldest_owed();
-        let from = self.earliest_block_window(window);
-        // Without a block before it, the first known block of that time may not be the first there is.
-        let is_complete = state.window_heights.range(..from).next().is_some();
-        let height = state.window_heights.range(from..).next().map(|(_, height)| *height);
-        let height = if is_complete { height.unwrap_or(state.start.height) } else { state.start.height };
-        WatchStart { window, height }
+        state.owed.values().filter_map(Owed::oldest).min().unwrap_or(closed).min(closed)
     }
 
     /// Takes the position that a replayed journal names.
-    pub(crate) fn resume(&self, start: WatchStart) {
+    pub(crate) fn resume(&self, settled_before: Window) {
         let mut state = self.state();
-        state.start = start;
+        state.settled_before = settled_before;
         for owed in state.owed.values_mut() {
-            owed.forget_before(start.window);
+            owed.forget_before(settled_before);
         }
     }
 
-    /// Takes note of one finalized block.
-    pub fn block(&self, height: Height, time_s: u64, logged: Vec<LoggedLeaves>) {
+    /// Takes note of leaves that a lender logged in a block of header time `time_s`.
+    pub fn logged(&self, lender: &MemberId, time_s: u64, leaves: impl IntoIterator<Item = Digest32>) {
+        let leaves: BTreeSet<Digest32> = leaves.into_iter().collect();
         let mut state = self.state();
-        state.open_window = self.0.policy.window_at(self.0.genesis_time_s, time_s);
-        let open_window = state.open_window;
-        let mut leaves = BTreeSet::new();
-        for log in logged.into_iter().filter(|log| log.kind == LogKind::Queries) {
-            for leaf in log.leaves {
-                if let Some(owed) = state.owed.get_mut(&log.sender) {
-                    owed.found(&leaf);
-                }
-                leaves.insert((log.sender.clone(), leaf));
-            }
+        if let Some(owed) = state.owed.get_mut(lender) {
+            leaves.iter().for_each(|leaf| owed.found(leaf));
         }
-        state.recent.push_back(RecentBlock { time_s, leaves });
-        let keep_from_s = time_s.saturating_sub(self.lender_ahead_s());
-        while state.recent.front().is_some_and(|block| block.time_s < keep_from_s) {
-            state.recent.pop_front();
-        }
-        state.window_heights.entry(open_window).or_insert(height);
-        let from = self.earliest_block_window(state.oldest_owed());
-        while state.window_heights.keys().nth(1).is_some_and(|second| *second < from) {
-            state.window_heights.pop_first();
-        }
+        state.recent.push_back(Logged { lender: lender.clone(), time_s, leaves });
     }
 
-    /// Follows the finalized chain until `shutdown` is true.
+    /// Takes note that every lender's log has been read up to the tip.
+    pub fn caught_up(&self) {
+        self.state().is_caught_up = true;
+    }
+
+    /// Takes note of the finalized tip's header time.
+    pub fn tip(&self, time_s: u64) {
+        let keep_from_s = time_s.saturating_sub(self.lender_ahead_s());
+        self.state().recent.retain(|logged| logged.time_s >= keep_from_s);
+    }
+
+    /// Follows the lenders' logs on the finalized chain until `shutdown` is true.
     pub async fn run(self, node: Node, mut shutdown: watch::Receiver<bool>) {
-        let ledger = node.ledger().clone();
-        let mut tip = ledger.watch();
-        let mut next = self.state().start.height.max(Height(1));
+        let lenders: Vec<MemberId> =
+            node.ledger().genesis().members.iter().filter(|m| m.roles.lender).map(|m| m.id.clone()).collect();
+        let first = self.earliest_log_window();
+        let mut next: BTreeMap<MemberId, Window> = lenders.into_iter().map(|lender| (lender, first)).collect();
+        let mut tip = node.ledger().watch();
         while !*shutdown.borrow() {
-            while next <= *tip.borrow_and_update() && !*shutdown.borrow() {
-                match node.block(next).await {
-                    Some(block) => {
-                        self.block(next, block.header.time_s(), logged_leaves(&ledger, &block));
-                        next = next.next();
-                    }
-                    None => tokio::time::sleep(BLOCK_RETRY).await,
+            tip.borrow_and_update();
+            self.tip(node.ledger().view().time_s());
+            let mut all_read = true;
+            for (lender, from) in &mut next {
+                if let Err(error) = self.read(&node, lender, from).await {
+                    tracing::warn!(%lender, %error, "a lender's log cannot be read yet");
+                    all_read = false;
                 }
+            }
+            if all_read {
+                self.caught_up();
             }
             tokio::select! {
                 changed = tip.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY), if !all_read => {}
                 changed = shutdown.changed() => if changed.is_err() { return },
             }
         }
+    }
+
+    /// Reads what a lender logged from window `from` on, and moves `from` on.
+    async fn read(&self, node: &Node, lender: &MemberId, from: &mut Window) -> Result<(), ReadError> {
+        let kind = ledger_kind(LogKind::Queries);
+        while node.ledger().view().last_window(kind, lender).is_some_and(|last| last >= *from) {
+            let locations = node.ledger().logs(kind, lender, *from, LOGS_AT_ONCE)?;
+            if locations.is_empty() {
+                return Ok(());
+            }
+            for location in locations {
+                let logged = blocks::fetch(node, lender, LogKind::Queries, &location).await?;
+                self.logged(lender, logged.time_s, logged.payload.leaves);
+                *from = location.last_window.next();
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs that end before this window hold no leaf that is still expected.
+    fn earliest_log_window(&self) -> Window {
+        let (policy, genesis_time_s) = (&self.0.policy, self.0.genesis_time_s);
+        let settled_before = self.state().settled_before;
+        let start_s = policy.window_end_s(genesis_time_s, settled_before).saturating_sub(policy.log_window_s);
+        let window = policy.window_at(genesis_time_s, start_s.saturating_sub(self.lender_ahead_s()));
+        Window(window.0.saturating_sub(1))
     }
 
     /// How long before a receipt its lender may have given up and logged: a request's lifetime, clocks, and one window.
@@ -182,28 +205,15 @@ impl LeafWatch {
         policy.request_ttl_s.saturating_add(policy.clock_skew_s.saturating_mul(2)).saturating_add(policy.log_window_s)
     }
 
-    /// The window of the earliest block that can hold the leaf of a receipt given in `window`.
-    fn earliest_block_window(&self, window: Window) -> Window {
-        let (policy, genesis_time_s) = (&self.0.policy, self.0.genesis_time_s);
-        let start_s = policy.window_end_s(genesis_time_s, window).saturating_sub(policy.log_window_s);
-        policy.window_at(genesis_time_s, start_s.saturating_sub(self.lender_ahead_s()))
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// The window of the oldest expectation; the open one when nothing is expected.
-    fn oldest_owed(&self) -> Window {
-        self.owed.values().filter_map(Owed::oldest).min().unwrap_or(self.open_window)
-    }
-}
-
 impl Owed {
     fn expect(&mut self, leaf: Digest32, window: Window) {
-        if self.leaves.insert(leaf, window).is_none() {
+        if let std::collections::btree_map::Entry::Vacant(place) = self.leaves.entry(leaf) {
+            place.insert(window);
             self.by_window.insert((window, leaf));
         }
     }

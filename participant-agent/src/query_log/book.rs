@@ -13,7 +13,7 @@ use riskveil_exchange::{
 use serde::{Deserialize, Serialize};
 
 use super::Backlog;
-use crate::leaf_watch::{LeafWatch, WatchStart};
+use crate::leaf_watch::LeafWatch;
 
 /// One step in `queries.log`.
 #[derive(Serialize, Deserialize)]
@@ -51,8 +51,8 @@ pub struct Built {
     /// The encoded log payload.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
-    /// Where the leaf watch has to start after a restart; the default for queries.
-    pub watch: WatchStart,
+    /// Leaves of receipts given before this window have all been found on chain; window 0 for queries.
+    pub settled_before: Window,
 }
 
 impl std::fmt::Debug for Built {
@@ -202,7 +202,7 @@ impl Book {
                 self.given(number, window, entry);
             }
             ReceiptFrame::Built(built) => {
-                watch.resume(built.watch);
+                watch.resume(built.settled_before);
                 self.receipts.built(built);
             }
         }

@@ -161,10 +161,11 @@ impl QueryLog {
         check_loggable(&entry, &self.0.policy)?;
         let (number, window) = {
             let mut book = self.book();
-            (book.draw_number(), book.open_window())
+            let window = book.open_window();
+            self.0.watch.expect(&entry.core.lender, &entry.envelope, window);
+            (book.draw_number(), window)
         };
         self.0.receipts.append(ReceiptFrame::Given { number, window, entry: entry.clone() }).await?;
-        self.0.watch.expect(&entry.core.lender, &entry.envelope, window);
         self.book().given(number, window, entry);
         Ok(())
     }
