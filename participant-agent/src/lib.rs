@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod dst;
+pub mod ingest;
 pub mod journal;
 pub mod lock;
 pub mod ports;
