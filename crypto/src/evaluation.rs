@@ -64,16 +64,19 @@ pub struct Evaluation {
     pub proof: EvaluationProof,
 }
 
-/// Evaluates every C2 of a request. `ctx.k` must be the public half of `sk`.
+/// Evaluates every C2 of a request.
 ///
 /// # Errors
-/// [`OprfError::BatchSize`] without items or above 65,535; [`OprfError::IdentityElement`] if the weighted sum is it.
+/// [`OprfError::AnotherKey`] if `ctx.k` is not the public half of `sk`; [`OprfError::BatchSize`] without items or above 65,535; [`OprfError::IdentityElement`] if the weighted sum is it.
 pub fn blind_evaluate(
     sk: &OprfSecretKey,
     ctx: &EvaluationContext<'_>,
     c2: &[Element],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Evaluation, OprfError> {
+    if *ctx.k != sk.public_key() {
+        return Err(OprfError::AnotherKey);
+    }
     if c2.is_empty() || c2.len() > MAX_ITEMS {
         return Err(OprfError::BatchSize { got: c2.len() });
     }

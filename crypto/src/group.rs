@@ -57,6 +57,14 @@ impl Element {
         Ok(Element { point, bytes: *bytes })
     }
 
+    /// The one-way map of RFC 9496 section 4.3.4 of 64 uniform bytes.
+    ///
+    /// # Errors
+    /// [`GroupError::Identity`] for bytes that nobody is known to be able to find.
+    pub fn from_uniform_bytes(bytes: &[u8; 64]) -> Result<Element, GroupError> {
+        Element::from_point(RistrettoPoint::from_uniform_bytes(bytes))
+    }
+
     /// The 32-byte encoding.
     pub const fn to_bytes(&self) -> [u8; 32] {
         self.bytes

@@ -53,6 +53,9 @@ pub enum OprfError {
         /// Items given.
         got: usize,
     },
+    /// The context names another public key than that of the secret key.
+    #[error("the public key is not that of the secret key")]
+    AnotherKey,
     /// The item was not escrowed with this secret, or there is no item at this index.
     #[error("the secret does not belong to this item")]
     NotThisItem,
