@@ -2,7 +2,7 @@
 
 pub mod block;
 pub mod dst;
-// pub mod engine;
+pub mod engine;
 pub mod error;
 pub mod execute;
 pub mod genesis;
@@ -10,7 +10,7 @@ pub mod index;
 pub mod ledger;
 pub mod light_client;
 pub mod mempool;
-// pub mod node;
+pub mod node;
 pub mod receipt;
 pub mod state;
 pub mod tx;

@@ -150,7 +150,7 @@ impl Node {
     /// The finalized block of a height; the genesis block for 0; none if this node does not have it.
     pub async fn block(&self, height: Height) -> Option<Block> {
         if height.0 == 0 {
-            return Some(self.ledger.genesis_block());
+            return Some(self.ledger.genesis_block().clone());
         }
         self.running.started.block(height).await.map(|block| block.as_ref().clone())
     }
@@ -158,7 +158,7 @@ impl Node {
     /// The finalized header of a height.
     pub async fn header(&self, height: Height) -> Option<Header> {
         if height.0 == 0 {
-            return Some(self.ledger.genesis_block().header);
+            return Some(self.ledger.genesis_block().header.clone());
         }
         self.running.started.block(height).await.map(|block| block.header.clone())
     }

@@ -30,11 +30,10 @@ use super::{
 };
 use crate::{
     block::{Block, Header},
+    error::BlockInvalid,
     ledger::Ledger,
+    tx::Submission,
 };
-
-/// How long a proposer waits before it looks again whether its ancestors became final.
-const WORK_POLL: Duration = Duration::from_millis(25);
 
 /// The consortium's ledger as the engine sees it.
 #[derive(Clone)]
@@ -60,30 +59,32 @@ impl App {
         }
     }
 
-    /// Waits until the block after `parent` is due: `commit_delay_ms` after it when there is work, `empty_block_ms` when not.
-    /// A parent from a clock ahead of ours delays us no longer than one that was made now.
-    async fn wait_until_due(&self, clock: &Context, parent_time_ms: u64, ancestors: &[Arc<Block>]) {
-        let since_parent = Duration::from_millis(now_ms().saturating_sub(parent_time_ms));
+    /// Waits until the block after `parent` is due, and returns what it shall carry: `commit_delay_ms` after the parent when
+    /// there is work, `empty_block_ms` after it when there is none. A parent from a clock ahead of ours delays us no longer
+    /// than one that was made now. None if `parent` is not on the ledger's branch (any more).
+    async fn wait_until_due(&self, clock: &Context, parent: &Header, ancestors: &[Arc<Block>]) -> Option<Vec<Submission>> {
+        let since_parent = Duration::from_millis(now_ms().saturating_sub(parent.time_ms));
         clock.sleep(self.commit_delay.saturating_sub(since_parent)).await;
         let idle = self.empty_block.saturating_sub(since_parent.max(self.commit_delay));
-        let work = self.new_work(ancestors);
-        futures::pin_mut!(work);
-        let _ = futures::future::select(work, Box::pin(clock.sleep(idle))).await;
-    }
-
-    /// Waits until more transactions wait than the unfinalized ancestors carry.
-    async fn new_work(&self, ancestors: &[Arc<Block>]) {
+        let give_up = tokio::time::Instant::now() + idle;
         let mut changes = self.ledger.mempool().changes();
         loop {
-            let waiting = changes.borrow_and_update().1;
-            let finalized = self.ledger.view().header.height;
-            let unfinalized = ancestors.iter().filter(|block| block.header.height > finalized);
-            if waiting > unfinalized.map(|block| block.transactions.len()).sum::<usize>() {
-                return;
+            changes.borrow_and_update();
+            let candidates = self.candidates(parent, ancestors).await?;
+            // The pool tells of every arrival; a closed pool is one without arrivals.
+            if !candidates.is_empty() || tokio::time::timeout_at(give_up, changes.changed()).await.is_err() {
+                return Some(candidates);
             }
-            // The pool tells of arrivals; that an ancestor became final is noticed at the next look.
-            let _ = tokio::time::timeout(WORK_POLL, changes.changed()).await;
         }
+    }
+
+    async fn candidates(&self, parent: &Header, ancestors: &[Arc<Block>]) -> Option<Vec<Submission>> {
+        if self.ledger.mempool().is_empty() {
+            return Some(Vec::new());
+        }
+        let (ledger, parent, ancestors) = (self.ledger.clone(), parent.clone(), ancestors.to_vec());
+        let candidates = tokio::task::spawn_blocking(move || ledger.candidates(&parent, &ancestors));
+        candidates.await.ok()?.ok()
     }
 
     /// The ancestors that the ledger has not finalized, oldest first. The first block of `ancestry` is the newest.
@@ -104,11 +105,16 @@ impl App {
     }
 
     /// Builds the block after `parent` on a thread for blocking work.
-    async fn build(&self, parent: Header, ancestors: Vec<Arc<Block>>) -> Option<EngineBlock> {
+    async fn build(
+        &self,
+        parent: Header,
+        ancestors: Vec<Arc<Block>>,
+        submissions: Vec<Submission>,
+    ) -> Option<EngineBlock> {
         let time_ms = now_ms().max(parent.time_ms.saturating_add(1));
         let (ledger, proposer) = (self.ledger.clone(), self.proposer);
         let built = tokio::task::spawn_blocking(move || {
-            ledger.propose(&parent, &ancestors, time_ms, proposer).map(EngineBlock::new)
+            ledger.propose(&parent, &ancestors, time_ms, proposer, submissions).map(EngineBlock::new)
         });
         match built.await {
             Ok(Ok(block)) if block.encoded_len() <= self.limit.max_bytes => Some(block),
@@ -141,11 +147,9 @@ impl Application<Context> for App {
         _: (),
     ) -> Option<Digested<EngineBlock>> {
         let parent = ancestry.peek()?.inner().block().header.clone();
-        let mut ancestors = self.unfinalized(ancestry).await;
-        self.wait_until_due(&clock, parent.time_ms, &ancestors).await;
-        let finalized = self.ledger.view().header.height;
-        ancestors.retain(|block| block.header.height > finalized);
-        let block = self.build(parent, ancestors).await?;
+        let ancestors = self.unfinalized(ancestry).await;
+        let submissions = self.wait_until_due(&clock, &parent, &ancestors).await?;
+        let block = self.build(parent, ancestors, submissions).await?;
         let digest = block.digest();
         Some(Digested::precomputed(block, digest))
     }
@@ -167,11 +171,12 @@ impl Application<Context> for App {
         let verdict = tokio::task::spawn_blocking(move || ledger.verify(&block, &parent, &ancestors));
         match verdict.await {
             Ok(Ok(())) => true,
+            // The ledger's tip has left this branch: whoever asks is late, and gives up by itself.
+            Ok(Err(BlockInvalid::Ancestors)) | Err(_) => futures::future::pending().await,
             Ok(Err(reason)) => {
                 warn!(%height, %reason, "a proposed block is invalid");
                 false
             }
-            Err(_) => futures::future::pending().await,
         }
     }
 }

@@ -35,7 +35,7 @@ use commonware_p2p::{
     utils::mux::{Builder as _, MuxHandle, Muxer},
 };
 use commonware_parallel::Sequential;
-use commonware_runtime::{Handle, Spawner as _, Storage as _, Supervisor as _, buffer::paged::CacheRef, tokio::Context};
+use commonware_runtime::{Handle, Storage as _, Supervisor as _, buffer::paged::CacheRef, tokio::Context};
 use commonware_utils::{Acknowledgement as _, NonZeroDuration, channel::mpsc, ordered::Map, vec::NonEmptyVec};
 use riskveil_exchange::ids::Height;
 use tracing::{info, warn};

@@ -115,7 +115,7 @@ pub(crate) async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
     let ledger = setup.ledger.clone();
-    let (policy, chain_id) = (ledger.genesis().policy.clone(), ledger.chain_id());
+    let (policy, chain_id) = (ledger.genesis().policy.clone(), *ledger.chain_id());
     let limit = config::block_limit(&policy);
     let timeouts = Timeouts::of(&policy);
     let epocher = FixedEpocher::new(NonZeroU64::new(policy.term_blocks).unwrap_or(NonZeroU64::MIN));
@@ -123,7 +123,7 @@ pub(crate) async fn run(
 
     let (finalizations, blocks) = open_archives(context, &cache, limit).await?;
     let archived = replay(&ledger, &blocks, setup.replay_from).await?;
-    let genesis = EngineBlock::new(ledger.genesis_block());
+    let genesis = EngineBlock::new(ledger.genesis_block().clone());
     let schemes = Schemes::new(config::namespace(&chain_id), setup.key.clone());
     schemes
         .insert(Epoch::zero(), &ledger.genesis().validators())
