@@ -4,6 +4,8 @@
 //! of the two proofs. The responder answers `Z_i = k*C_i + e_i*T` with every `e_i` nonzero, and the single-pair proof passes
 //! exactly if `sum w_i*e_i = 0`. With weights of one pair each that is a k-list generalised-birthday problem (Wagner 2002).
 
+use std::{fs, path::Path};
+
 use merlin::Transcript;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -118,6 +120,32 @@ fn per_pair_weights_let_a_forged_batch_through_and_whole_transcript_weights_do_n
     let z = batch.answers(&[0; ITEMS]);
     assert!(batch.composite_holds(&batch.pair_weights(&z), &z));
     assert!(batch.composite_holds(&batch.transcript_weights(&z), &z));
+}
+
+#[test]
+fn nothing_of_the_protocol_reaches_the_batch_of_the_rfc() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<_> =
+        ["crypto", "exchange", "chain", "participant-agent"].map(|room| root.join(room).join("src")).into();
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Ok(source) = fs::read_to_string(&path) else {
+                continue; // an embedded picture of the console
+            };
+            let code = source.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+            let uses: Vec<&str> = code.filter(|line| line.contains("rfc9497")).collect();
+            let declares = path.ends_with("crypto/src/oprf/mod.rs") && uses == ["pub mod rfc9497;"];
+            assert!(uses.is_empty() || declares, "{}: {uses:?}", path.display());
+            files += 1;
+        }
+    }
+    assert!(files > 20);
 }
 
 /// Sums of one entry of each list that lie within `bound` of zero, at most `limit`.
