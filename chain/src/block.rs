@@ -8,7 +8,7 @@
 
 use riskveil_crypto::codec::{self, DecodeError};
 use riskveil_crypto::digest::{self, Digest32, sha256};
-use riskveil_crypto::merkle;
+use riskveil_crypto::merkle::{self, InclusionProof};
 use riskveil_exchange::ids::Height;
 use riskveil_exchange::message::{HeaderUnexpected, Kind, MessageHeader};
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,21 @@ impl Block {
     #[must_use]
     pub fn digest(&self) -> Digest32 {
         self.header.digest()
+    }
+
+    /// Shows that the transaction at `position` is under the header's `tx_root`; `None` if there is none there.
+    #[must_use]
+    pub fn prove_transaction(&self, position: usize) -> Option<InclusionProof> {
+        let hashes: Vec<Digest32> = self.transactions.iter().map(|t| merkle::leaf_hash(t)).collect();
+        InclusionProof::prove(&hashes, position as u64).ok()
+    }
+
+    /// Shows that the payload at `position` is under the header's `payload_root`; `None` if there is none there.
+    #[must_use]
+    pub fn prove_payload(&self, position: usize) -> Option<InclusionProof> {
+        let hashes: Vec<Digest32> =
+            self.payloads.iter().map(|p| merkle::leaf_hash(sha256(p).as_bytes())).collect();
+        InclusionProof::prove(&hashes, position as u64).ok()
     }
 
     /// Whether the header commits to these transactions and payloads.

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use riskveil_crypto::digest::{Digest32, sha256};
 use riskveil_crypto::merkle;
+use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{Height, MemberId, Window};
 use riskveil_exchange::message::{Kind, MessageHeader};
 use tokio::sync::watch;
@@ -28,7 +29,6 @@ use crate::genesis::Genesis;
 use crate::index::RowIndex;
 use crate::mempool::{Admitted, AdmissionError, Mempool};
 use crate::receipt::ReceiptCode;
-use crate::state::keys::LogKind;
 use crate::state::store::{Loaded, LocalEntries, LogLocation, Store};
 use crate::state::tree::{Changes, State};
 use crate::state::view::{FinalizedView, StateRead};
@@ -244,19 +244,17 @@ impl Ledger {
             if bytes > room || transactions.len() >= MAX_TRANSACTIONS {
                 continue;
             }
-            let encoded = submission.transaction.encode();
-            let payload = submission.payload.as_deref();
-            if execution.try_run(&encoded, payload).is_none() {
+            let digest = submission.payload.as_deref().map(sha256);
+            if execution.try_run(&submission, digest).is_none() {
                 continue;
             }
             room -= bytes;
-            transactions.push(encoded);
-            if let Some(payload) = submission.payload {
-                let digest = sha256(&payload);
-                if !digests.contains(&digest) {
-                    digests.push(digest);
-                    payloads.push(payload);
-                }
+            transactions.push(submission.transaction.encode());
+            if let (Some(digest), Some(payload)) = (digest, submission.payload)
+                && !digests.contains(&digest)
+            {
+                digests.push(digest);
+                payloads.push(payload);
             }
         }
         let executed = execution.finish();

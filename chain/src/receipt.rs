@@ -115,7 +115,7 @@ codes! {
     WindowNotOver = 601,
     /// The number of leaves is not a power of two of at least min_log_bucket, or not the payload's.
     LogBucket = 602,
-    /// The payload is not a log payload.
+    /// The payload is not a log payload, or its leaves are not strictly ascending.
     LogMalformed = 603,
     /// The root is not the leaves'.
     LogRoot = 604,

@@ -3,6 +3,7 @@
 //! - **Shapes**: a name takes 32 bytes, zero-padded (names have no zero byte); a key has at most 41 bytes
 //! - **Source**: specs/ledger.md#state-keys
 
+use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{AuditKeyId, MemberId, Period};
 
 /// A key of the state.
@@ -32,16 +33,6 @@ const BATCH: u8 = 0x0a;
 const LOG: u8 = 0x0b;
 /// A regulator's logged accesses.
 const AUDIT_ACCESS: u8 = 0x0c;
-
-/// Which log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[repr(u8)]
-pub enum LogKind {
-    /// A lender's queries.
-    Queries = 1,
-    /// A responder's receipts.
-    Receipts = 2,
-}
 
 /// Where the chain id stands.
 #[must_use]
@@ -137,7 +128,16 @@ pub fn parse_batch(key: &[u8]) -> Option<(Period, MemberId, u32)> {
 /// Where a member's last log window stands.
 #[must_use]
 pub fn log(kind: LogKind, member: &MemberId) -> Key {
-    key(LOG, &[&[kind as u8], &name(member)])
+    key(LOG, &[&[log_kind(kind)], &name(member)])
+}
+
+/// The byte of a kind of log: 1 queries, 2 receipts.
+#[must_use]
+pub const fn log_kind(kind: LogKind) -> u8 {
+    match kind {
+        LogKind::Queries => 1,
+        LogKind::Receipts => 2,
+    }
 }
 
 /// Where a regulator's logged accesses stand.

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use riskveil_crypto::codec;
 use riskveil_crypto::digest::{Digest32, sha256};
+use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{Height, MemberId, Window};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::{Header, MAX_HEADER_BYTES};
 use crate::error::StoreError;
 use crate::receipt::ReceiptCode;
-use crate::state::keys::LogKind;
+use crate::state::keys;
 use crate::state::tree::{Changes, State};
 use crate::tx::TxId;
 
@@ -280,7 +281,7 @@ fn outcome_key(sender: &MemberId, sequence: u64) -> Vec<u8> {
 }
 
 fn log_key(kind: LogKind, member: &MemberId, last_window: Window) -> Vec<u8> {
-    member_key(&[LOG, kind as u8], member, last_window.0)
+    member_key(&[LOG, keys::log_kind(kind)], member, last_window.0)
 }
 
 fn member_key(prefix: &[u8], member: &MemberId, number: u64) -> Vec<u8> {

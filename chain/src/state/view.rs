@@ -12,6 +12,7 @@ use riskveil_crypto::digest::Digest32;
 use riskveil_crypto::group::Element;
 use riskveil_crypto::announce::KeyBindingProof;
 use riskveil_crypto::seal::SealPublicKey;
+use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
 use riskveil_exchange::member::Member;
 use riskveil_exchange::policy::Policy;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::Header;
 use crate::genesis::Genesis;
-use crate::state::keys::{self, LogKind};
+use crate::state::keys;
 use crate::state::tree::{State, StateProof};
 
 /// Longest state value, bytes.
