@@ -1,19 +1,25 @@
 //! Walk B, steps 8 to 10: what both sides log of a query, and what a regulator can prove from the logs.
 //!
 //! ```text
-//! lender    QueryEntry   --+ SealedWindow::build --> LogPayload --> LogQueries   --+
-//! responder ReceiptEntry --+ (leaves padded, blob sealed)       --> LogReceipts  --+--> chain
-//! regulator <-- SealedWindow::open <-- blobs;  reconcile --> findings;  subject --> who asked about this person
+//! lender    QueryEntry   --+ SealedWindow::build --> LogPayload --> LogQueries  --+
+//! responder ReceiptEntry --+ (leaves padded, blob sealed)       --> LogReceipts --+--> chain
+//! regulator <-- OpenedLogs::add <-- payloads;  reconcile --> findings;  subject_trail --> who asked about this person
 //! ```
 
-//X pub mod access;
+pub mod access;
 pub mod entry;
-//X pub mod finding;
+pub mod finding;
 pub mod leaf;
-//X pub mod reconcile;
-//X pub mod subject;
+pub mod opened;
+pub mod reconcile;
+pub mod request_check;
+pub mod subject;
 pub mod window;
 
-pub use entry::{LogKind, QueryEntry, ReceiptEntry};
-//X pub use finding::{Finding, FindingKind};
-pub use window::{LogPayload, LogPayloadError, SealedWindow};
+pub use access::{AuditAction, AuditScope};
+pub use entry::{EntryEnvelope, LogEntry, LogKind, Outcome, QueryEntry, ReceiptEntry};
+pub use finding::{EntryFault, Finding, FindingKind, Proof};
+pub use opened::{Logged, OpenedLogs, RegulatorKey, SeenWindow};
+pub use reconcile::{ReconcileCounts, ReconcileReport, Reconciliation, reconcile};
+pub use subject::{SubjectTrail, subject_trail};
+pub use window::{LogPayload, LogPayloadError, SealTo, SealedWindow, WindowScope};

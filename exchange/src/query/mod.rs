@@ -4,7 +4,7 @@
 //! lender                                                    responder (one of several, asked at the same time)
 //! Session::start -> Prepared     blind = escrow, proofs of knowledge, seal
 //! Prepared::address -> Addressed signed envelopes; the log entry is journalled, then everything is sent
-//!                      --- EvaluateRequest --------------->  Responder::judge -> evaluate or refuse
+//!                      --- EvaluateRequest --------------->  Responder::authenticate, nonce, judge -> evaluate or refuse
 //!                      <-- EvaluateResponse ---------------  signed, a refusal has the same size
 //! AwaitingEvaluations::accept    signature, digests, count, evaluation proof -> VerifiedResponse
 //! lookup::walk                   slots of the output in the lender's own replica
@@ -32,5 +32,5 @@ pub use messages::{
 };
 pub use refusal::RefusalReason;
 pub use report::Report;
-pub use responder::{Admitted, Responder, ResponderContext};
+pub use responder::{Admitted, Authentic, Responder, ResponderContext};
 pub use session::{AwaitingEvaluations, Consent, Prepared, Session, Subject};

@@ -1,6 +1,6 @@
 //! Counts the items that each lender asks of a responder in a day.
 //!
-//! - **Place**: B4, in the same critical section as `query::replay`; the agent keeps it across restarts
+//! - **Place**: B4, between `Responder::judge` and the evaluation; the agent keeps it across restarts
 //! - **Shapes**: UTC days; one count per lender; an evaluated request costs its item count, a refused one nothing
 //! - **Errors**: `quota_exceeded`
 //! - **Source**: DESIGN.md section 10, "Policy"

@@ -119,10 +119,24 @@ impl RefusalReason {
         }
     }
 
-    /// Whether the responder logs the request: yes once the lender's signature over it holds.
+    /// Whether the responder logs the request.
+    ///
+    /// Yes for every rule that is applied after the lender's signature held, the request was in time and its nonce was
+    /// remembered: so no envelope is ever receipted twice. A refusal tells the lender nothing, receipted or not.
     #[must_use]
     pub const fn is_receipted(self) -> bool {
-        !matches!(self, Self::NotALender | Self::SignatureInvalid | Self::NotAddressed)
+        !matches!(
+            self,
+            Self::NotALender
+                | Self::SignatureInvalid
+                | Self::NotAddressed
+                | Self::Malformed
+                | Self::Expired
+                | Self::ClockSkew
+                | Self::BeforeRestart
+                | Self::Replayed
+                | Self::Overloaded
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! Remembers which requests were answered, so that none is answered twice.
 //!
-//! - **Place**: B4, between [`crate::query::Responder::judge`] and the evaluation; one per responder process
+//! - **Place**: B4, between `Responder::authenticate` and `Responder::judge`; one per responder process
 //! - **Shapes**: one entry per request until it expires (at most the policy's `request_ttl_s` and `clock_skew_s` later)
 //! - **Invariants**: bounded; when full, new requests are refused rather than old ones forgotten
 //! - **Errors**: `replayed`, `overloaded`
@@ -32,7 +32,7 @@ impl SeenNonces {
         self.seen.contains(&(lender.clone(), *nonce))
     }
 
-    /// Remembers a request until `expires_at_s`; call it in the same critical section as the quota, before evaluating.
+    /// Remembers a request until `expires_at_s`.
     ///
     /// # Errors
     /// [`RefusalReason::Replayed`] when it is remembered already, [`RefusalReason::Overloaded`] when the memory is full.

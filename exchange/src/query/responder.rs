@@ -1,10 +1,12 @@
 //! The responder's rule: which requests it evaluates, and what a refusal looks like.
 //!
-//! - **Place**: B4, `EvaluateRequest` and the responder's own state -> [`Admitted`] -> [`EvaluateResponse`]
+//! - **Place**: B4, `EvaluateRequest` and the responder's own state -> [`Authentic`] -> nonce -> [`Admitted`] -> quota ->
+//!   [`EvaluateResponse`]
 //! - **Shapes**: a refusal is as long as an evaluation
-//! - **Invariants**: only [`Responder::judge`] makes an [`Admitted`], and nothing is evaluated without one
-//! - **Errors**: [`RefusalReason`], the first rule that does not hold. The three reasons before the signature holds are not
-//!   receipted; every other request is logged, refused or not
+//! - **Invariants**: only [`Responder::authenticate`] makes an [`Authentic`], only [`Responder::judge`] makes an
+//!   [`Admitted`], and nothing is evaluated without one. A nonce is remembered before anything is receipted, so an envelope
+//!   has at most one receipted answer
+//! - **Errors**: [`RefusalReason`], the first rule that does not hold; [`RefusalReason::is_receipted`] says which are logged
 //! - **Security**: an unproven ciphertext is never multiplied by k. The responder learns lender, purpose, padded size, time
 //! - **Source**: DESIGN.md section 4; specs/protocol.md#refusal-reasons
 
@@ -82,12 +84,16 @@ pub struct ResponderContext<'a> {
     pub period_key: Option<OwnPeriodKey<'a>>,
     /// The key that `core.audit_key_id` names, if current at the tip.
     pub audit_key: Option<CurrentAuditKey<'a>>,
-    /// (lender, nonce) was seen.
-    pub seen: bool,
     /// Items the lender has left today.
     pub quota_left: u64,
     /// A leaf of the lender is missing for longer than the policy's `refuse_after_windows`.
     pub lender_overdue: bool,
+}
+
+/// A request that its lender signed for this responder, in time.
+#[derive(Debug)]
+pub struct Authentic {
+    core_digest: Digest32,
 }
 
 /// A request that every rule admits.
@@ -118,28 +124,42 @@ pub struct Standing {
 }
 
 impl Responder<'_> {
-    /// Applies every rule, cheap ones first.
+    /// Who sent it, is it for this responder, is it in time: none of these refusals is receipted.
     ///
-    /// The caller then takes the nonce and the quota in one critical section (`SeenNonces::insert`, `QuotaCounter::take`)
-    /// and refuses with what they return.
+    /// The caller takes the nonce next (`SeenNonces::insert`) and refuses with what that returns.
+    ///
+    /// # Errors
+    /// The first [`RefusalReason`] that applies.
+    pub fn authenticate(
+        &self,
+        request: &EvaluateRequest,
+        peer: &MemberId,
+        ctx: &ResponderContext<'_>,
+    ) -> Result<Authentic, RefusalReason> {
+        let core_digest = self.is_signed_by_a_lender(request, peer, ctx)?;
+        self.is_in_time(request, ctx)?;
+        Ok(Authentic { core_digest })
+    }
+
+    /// Applies every other rule, cheap ones first.
+    ///
+    /// The caller takes the quota next (`QuotaCounter::take`), journals the receipt and only then answers.
     ///
     /// # Errors
     /// The first [`RefusalReason`] that applies.
     pub fn judge(
         &self,
+        authentic: &Authentic,
         request: &EvaluateRequest,
-        peer: &MemberId,
         ctx: &ResponderContext<'_>,
     ) -> Result<Admitted, RefusalReason> {
-        let core_digest = self.is_signed_by_a_lender(request, peer, ctx)?;
         self.is_well_formed(request)?;
-        self.is_in_time(request, ctx)?;
         self.is_of_the_live_keys(request, ctx)?;
         self.is_allowed(request, ctx)?;
         let audit_key = ctx.audit_key.ok_or(RefusalReason::AuditKeyNotCurrent)?;
-        blindings_are_known(request, &core_digest, audit_key.y)?;
+        blindings_are_known(request, &authentic.core_digest, audit_key.y)?;
         let c2 = request.core.items.iter().map(|item| item.c2).collect();
-        Ok(Admitted { core_digest, envelope_digest: request.envelope.digest(), c2 })
+        Ok(Admitted { core_digest: authentic.core_digest, envelope_digest: request.envelope.digest(), c2 })
     }
 
     fn is_signed_by_a_lender(
@@ -163,8 +183,7 @@ impl Responder<'_> {
 
     fn is_well_formed(&self, request: &EvaluateRequest) -> Result<(), RefusalReason> {
         let core = &request.core;
-        let lifetime = core.expires_at_s.checked_sub(core.issued_at_s).ok_or(RefusalReason::Malformed)?;
-        if lifetime > self.policy.request_ttl_s || request.envelope.period != core.period {
+        if request.envelope.period != core.period {
             return Err(RefusalReason::Malformed);
         }
         if request.seal.len() != seal_len(core.shape) {
@@ -175,6 +194,10 @@ impl Responder<'_> {
 
     fn is_in_time(&self, request: &EvaluateRequest, ctx: &ResponderContext<'_>) -> Result<(), RefusalReason> {
         let core = &request.core;
+        let lifetime_s = core.expires_at_s.checked_sub(core.issued_at_s).ok_or(RefusalReason::Malformed)?;
+        if lifetime_s > self.policy.request_ttl_s {
+            return Err(RefusalReason::Malformed);
+        }
         if core.issued_at_s < ctx.started_at_s {
             return Err(RefusalReason::BeforeRestart);
         }
@@ -185,7 +208,7 @@ impl Responder<'_> {
         if core.issued_at_s.abs_diff(ctx.now_s) > self.policy.clock_skew_s {
             return Err(RefusalReason::ClockSkew);
         }
-        if ctx.seen { Err(RefusalReason::Replayed) } else { Ok(()) }
+        Ok(())
     }
 
     fn is_of_the_live_keys(&self, request: &EvaluateRequest, ctx: &ResponderContext<'_>) -> Result<(), RefusalReason> {
