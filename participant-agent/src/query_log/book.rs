@@ -218,3 +218,59 @@ impl Book {
         self.next_number = self.next_number.max(number.saturating_add(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(first: u64, last: u64, entries: &[u64]) -> Built {
+        Built {
+            first: Window(first),
+            last: Window(last),
+            entries: entries.to_vec(),
+            leaf_count: 4,
+            root: Digest32::ZERO,
+            payload: vec![1],
+            settled_before: Window(0),
+        }
+    }
+
+    fn numbers(taken: &[(u64, Vec<u8>)]) -> Vec<u64> {
+        taken.iter().map(|(number, _)| *number).collect()
+    }
+
+    #[test]
+    fn an_entry_is_taken_by_the_first_window_that_closes_after_it_and_never_twice() {
+        let mut waiting = Waiting::default();
+        waiting.push(1, Window(5), vec![0; 10]);
+        waiting.push(2, Window(6), vec![0; 10]);
+        assert_eq!(numbers(&waiting.up_to(Window(4), 1000)), [0_u64; 0]);
+        assert_eq!(numbers(&waiting.up_to(Window(5), 1000)), [1]);
+        waiting.built(built(0, 5, &[1]));
+        assert_eq!(numbers(&waiting.up_to(Window(5), 1000)), [0_u64; 0]);
+        assert_eq!(numbers(&waiting.up_to(Window(9), 1000)), [2], "a range of several windows takes all of them");
+        assert_eq!(waiting.last_built(), Some(built(0, 5, &[1])));
+    }
+
+    #[test]
+    fn what_does_not_fit_waits_for_the_next_window_in_its_order() {
+        let mut waiting = Waiting::default();
+        for number in 0..4 {
+            waiting.push(number, Window(1), vec![0_u8; 99]);
+        }
+        assert_eq!(waiting.bytes, 400);
+        assert_eq!(numbers(&waiting.up_to(Window(1), 250)), [0, 1]);
+        assert_eq!(numbers(&waiting.up_to(Window(1), 10)), [0], "at least one");
+        waiting.built(built(0, 1, &[0, 1]));
+        assert_eq!(numbers(&waiting.up_to(Window(2), 250)), [2, 3]);
+        assert_eq!(waiting.bytes, 200);
+    }
+
+    #[test]
+    fn the_open_window_never_goes_back() {
+        let mut book = Book::default();
+        book.set_open_window(Window(7));
+        book.set_open_window(Window(3));
+        assert_eq!(book.open_window(), Window(7));
+    }
+}

@@ -110,7 +110,8 @@ pub struct Backlog {
 
 impl QueryLog {
     /// Opens both journals under `journal_dir`. Queries that a crash interrupted are finished as unanswered; `watch`
-    /// expects the lender's leaf of every receipt, replayed or new.
+    /// expects the lender's leaf of every receipt, replayed or new. Every receipt in the journal is shown to `on_receipt`,
+    /// oldest first: nonces seen and quota used are rebuilt from it.
     ///
     /// # Errors
     /// [`QueryLogError::Journal`] when a journal is damaged, of another key, or unreadable.
@@ -119,12 +120,17 @@ impl QueryLog {
         keys: QueryLogKeys,
         policy: Policy,
         watch: LeafWatch,
+        mut on_receipt: impl FnMut(&ReceiptEntry),
     ) -> Result<Self, QueryLogError> {
         let mut book = Book::default();
         let (queries, _) =
             Journal::open_with(journal_dir, "queries", keys.queries, |frame| book.replay_query(frame))?;
-        let (receipts, _) =
-            Journal::open_with(journal_dir, "receipts", keys.receipts, |frame| book.replay_receipt(frame, &watch))?;
+        let (receipts, _) = Journal::open_with(journal_dir, "receipts", keys.receipts, |frame| {
+            if let ReceiptFrame::Given { entry, .. } = &frame {
+                on_receipt(entry);
+            }
+            book.replay_receipt(frame, &watch);
+        })?;
         let interrupted = book.settle_interrupted();
         if interrupted > 0 {
             tracing::warn!(interrupted, "queries were under way when the agent ended; they are logged as unanswered");
