@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![deny(clippy::float_arithmetic)]
 
 pub mod block;
 pub mod dst;
