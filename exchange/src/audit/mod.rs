@@ -20,6 +20,6 @@ pub use access::{AuditAction, AuditScope};
 pub use entry::{EntryEnvelope, LogEntry, LogKind, Outcome, QueryEntry, ReceiptEntry};
 pub use finding::{EntryFault, Finding, FindingKind, Proof};
 pub use opened::{Logged, OpenedLogs, RegulatorKey, SeenWindow};
-pub use reconcile::{ReconcileCounts, ReconcileReport, Reconciliation, reconcile};
+pub use reconcile::{ReconcileCounts, ReconcileReport, Reconciliation, other_side_from, reconcile, reconcile_windows};
 pub use subject::{SubjectTrail, subject_trail};
 pub use window::{LogPayload, LogPayloadError, SealTo, SealedWindow, WindowScope};

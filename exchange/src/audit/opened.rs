@@ -57,6 +57,8 @@ pub struct LoggedIn {
     pub header_time_s: u64,
     /// The root over the window's leaves.
     pub root: Digest32,
+    /// The number of leaves, padding included.
+    pub leaf_count: u32,
 }
 
 impl LoggedIn {
@@ -108,6 +110,7 @@ impl OpenedLogs {
             height: seen.height,
             header_time_s: seen.header_time_s,
             root: seen.payload.root(),
+            leaf_count: seen.payload.count(),
         };
         match seen.kind {
             LogKind::Queries => {

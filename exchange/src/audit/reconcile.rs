@@ -1,7 +1,8 @@
 //! Compares both sides' logs and proves every deviation that one honest side is enough to show.
 //!
 //! - **Place**: B10, [`OpenedLogs`] -> [`ReconcileReport`]
-//! - **Shapes**: all log windows of a chain from window 0; work grows with entries times log entries
+//! - **Shapes**: [`reconcile`] judges all log windows from window 0, [`reconcile_windows`] a range of them, with the windows
+//!   around it as the other side; work grows with entries times log entries
 //! - **Invariants**: an honest lender and an honest responder are never named, whatever the other side does
 //! - **Errors**: none: everything wrong is a finding
 //! - **Security**: cannot find an exchange that both sides hide
@@ -20,7 +21,7 @@ use crate::ids::{MemberId, Window};
 use crate::member::Member;
 use crate::policy::Policy;
 use crate::query::messages::{Envelope, RequestCore};
-use crate::query::refusal::RefusalReason;
+use crate::query::refusal::{RefusalReason, STATUS_EVALUATED};
 
 /// What a reconciliation looks at besides the logs.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,8 @@ pub struct Reconciliation<'a> {
 pub struct ReconcileCounts {
     /// Log transactions.
     pub windows: u64,
+    /// Leaves in them, padding included; each was accounted for or is a finding.
+    pub leaves: u64,
     /// Lenders' entries.
     pub queries: u64,
     /// Envelopes in them.
@@ -72,7 +75,14 @@ pub struct ReconcileReport {
 /// Compares the logs.
 #[must_use]
 pub fn reconcile(input: &Reconciliation<'_>, logs: &OpenedLogs) -> ReconcileReport {
-    let mut state = State::new(input, logs);
+    reconcile_windows(input, logs, (Window(0), Window(u64::MAX)))
+}
+
+/// Compares the logs, and judges what was logged in windows `judged.0` to `judged.1`. `logs` needs every window that can hold
+/// the other side of such an entry: from [`other_side_from`] on, up to the tip.
+#[must_use]
+pub fn reconcile_windows(input: &Reconciliation<'_>, logs: &OpenedLogs, judged: (Window, Window)) -> ReconcileReport {
+    let mut state = State::new(input, logs, judged);
     state.windows_are_whole();
     state.read_queries();
     state.read_receipts();
@@ -86,6 +96,14 @@ pub fn reconcile(input: &Reconciliation<'_>, logs: &OpenedLogs) -> ReconcileRepo
     ReconcileReport { findings, counts: state.counts }
 }
 
+/// The first window that can hold the other side of an entry logged in `window`.
+#[must_use]
+pub fn other_side_from(policy: &Policy, window: Window) -> Window {
+    let exchange_s = policy.request_ttl_s.saturating_add(policy.clock_skew_s.saturating_mul(2));
+    let windows = exchange_s.div_ceil(policy.log_window_s.max(1)).saturating_add(policy.leaf_due_windows);
+    Window(window.0.saturating_sub(windows.saturating_add(1)))
+}
+
 /// One distinct request with the first signed envelope that attributes it to its lender.
 struct Request<'a> {
     logged: LoggedRequest<'a>,
@@ -96,7 +114,6 @@ struct Request<'a> {
 }
 
 struct Sent<'a> {
-    core: &'a RequestCore,
     one: &'a EntryEnvelope,
     answered: Option<&'a Outcome>,
     logged_in: &'a LoggedIn,
@@ -114,6 +131,7 @@ struct Received<'a> {
 struct State<'a> {
     input: &'a Reconciliation<'a>,
     logs: &'a OpenedLogs,
+    judged: (Window, Window),
     members: BTreeMap<&'a MemberId, &'a Member>,
     requests: BTreeMap<(Digest32, Digest32), Request<'a>>,
     sent: BTreeMap<Digest32, Sent<'a>>,
@@ -123,16 +141,23 @@ struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    fn new(input: &'a Reconciliation<'a>, logs: &'a OpenedLogs) -> Self {
+    fn new(input: &'a Reconciliation<'a>, logs: &'a OpenedLogs, judged: (Window, Window)) -> Self {
+        let is_judged = |window: &&LoggedIn| is_judged(judged, window.scope.first_window, window.scope.last_window);
+        let windows: Vec<&LoggedIn> = logs.windows.iter().filter(is_judged).collect();
         Self {
             input,
             logs,
+            judged,
             members: input.members.iter().map(|member| (&member.id, member)).collect(),
             requests: BTreeMap::new(),
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
-            findings: logs.findings.clone(),
-            counts: ReconcileCounts { windows: logs.windows.len() as u64, ..ReconcileCounts::default() },
+            findings: logs.findings.iter().filter(|finding| finding_is_judged(judged, finding)).cloned().collect(),
+            counts: ReconcileCounts {
+                windows: windows.len() as u64,
+                leaves: windows.iter().map(|window| u64::from(window.leaf_count)).sum(),
+                ..ReconcileCounts::default()
+            },
         }
     }
 
@@ -145,10 +170,10 @@ impl<'a> State<'a> {
                     .logs
                     .windows
                     .iter()
-                    .filter(|window| window.kind == kind && window.scope.member == member.id)
+                    .filter(|window| window.kind == kind && window.scope.member == member.id && self.is_judged(window))
                     .collect();
                 covered.sort_by_key(|window| window.scope.first_window);
-                let mut next = Window(0);
+                let mut next = self.judged.0;
                 for window in covered {
                     if window.scope.first_window > next {
                         let last = Window(window.scope.first_window.0 - 1);
@@ -159,7 +184,7 @@ impl<'a> State<'a> {
                     }
                     next = next.max(window.scope.last_window.next());
                 }
-                let due_windows = self.due_windows();
+                let due_windows = self.due_windows().min(self.judged.1.0.saturating_add(1));
                 if next.0 < due_windows {
                     self.findings.push(self.missing(
                         &member.id,
@@ -206,18 +231,21 @@ impl<'a> State<'a> {
     /// Lenders' entries that hold together; envelopes whose leaf is on chain count as logged.
     fn read_queries(&mut self) {
         for logged in &self.logs.queries {
-            self.counts.queries += 1;
             let Some(logged_in) = self.logs.windows.get(logged.window) else { continue };
+            let is_judged = self.is_judged(logged_in);
+            self.counts.queries += u64::from(is_judged);
             let entry = &logged.entry;
             let core_digest = entry.core.digest();
             if entry.core.lender != logged_in.scope.member || entry.core.chain_id != *self.input.chain_id {
                 self.invalid(logged_in, core_digest, EntryFault::NotOwn);
                 continue;
             }
-            self.is_in_time(logged_in, &entry.core, core_digest);
+            if is_judged {
+                self.is_in_time(logged_in, &entry.core, core_digest);
+            }
             let proofs_digest = entry.proofs.digest();
             for (one, on_chain) in entry.envelopes.iter().zip(&logged.on_chain) {
-                self.counts.envelopes += 1;
+                self.counts.envelopes += u64::from(is_judged);
                 let request = LoggedRequest {
                     core: &entry.core,
                     core_digest: &core_digest,
@@ -230,17 +258,19 @@ impl<'a> State<'a> {
                     continue;
                 }
                 let answered = self.answered(logged_in, core_digest, one);
-                self.note_request(
-                    &entry.core,
-                    &entry.proofs,
-                    &entry.seal,
-                    core_digest,
-                    &one.envelope,
-                    &one.signature,
-                    logged_in,
-                );
+                if is_judged {
+                    self.note_request(
+                        &entry.core,
+                        &entry.proofs,
+                        &entry.seal,
+                        core_digest,
+                        &one.envelope,
+                        &one.signature,
+                        logged_in,
+                    );
+                }
                 if *on_chain {
-                    let sent = Sent { core: &entry.core, one, answered, logged_in };
+                    let sent = Sent { one, answered, logged_in };
                     self.sent.insert(one.envelope.digest(), sent);
                 }
             }
@@ -250,8 +280,9 @@ impl<'a> State<'a> {
     /// Responders' entries that hold together.
     fn read_receipts(&mut self) {
         for logged in &self.logs.receipts {
-            self.counts.receipts += 1;
             let Some(logged_in) = self.logs.windows.get(logged.window) else { continue };
+            let is_judged = self.is_judged(logged_in);
+            self.counts.receipts += u64::from(is_judged);
             let entry = &logged.entry;
             let core_digest = entry.core.digest();
             let own = entry.envelope.publisher == logged_in.scope.member && entry.core.chain_id == *self.input.chain_id;
@@ -270,16 +301,21 @@ impl<'a> State<'a> {
                 self.invalid(logged_in, core_digest, fault);
                 continue;
             }
-            self.note_request(
-                &entry.core,
-                &entry.proofs,
-                &entry.seal,
-                core_digest,
-                &entry.envelope,
-                &entry.signature,
-                logged_in,
-            );
-            self.is_in_time(logged_in, &entry.core, core_digest);
+            if is_judged {
+                self.note_request(
+                    &entry.core,
+                    &entry.proofs,
+                    &entry.seal,
+                    core_digest,
+                    &entry.envelope,
+                    &entry.signature,
+                    logged_in,
+                );
+                // A refused request may state any time; one that was evaluated was issued near the responder's clock.
+                if entry.status == STATUS_EVALUATED {
+                    self.is_in_time(logged_in, &entry.core, core_digest);
+                }
+            }
             if logged.on_chain.contains(&true) {
                 let received = Received {
                     core: &entry.core,
@@ -400,11 +436,14 @@ impl<'a> State<'a> {
     /// Every envelope that a responder holds is in its lender's log.
     fn lenders_logged_what_was_received(&mut self) {
         for (digest, received) in &self.received {
+            if !self.is_judged(received.logged_in) {
+                continue;
+            }
             if self.sent.contains_key(digest) {
                 self.counts.matched += 1;
                 continue;
             }
-            let due_s = self.due_s(received.core);
+            let due_s = self.other_side_due_s(received.logged_in);
             if self.input.head_time_s <= due_s {
                 self.counts.pending += 1;
                 continue;
@@ -422,6 +461,10 @@ impl<'a> State<'a> {
     /// Every answer that a lender holds is in its responder's log, as it was given.
     fn responders_logged_what_they_answered(&mut self) {
         for (digest, sent) in &self.sent {
+            if !self.is_judged(sent.logged_in) {
+                continue;
+            }
+            let due_s = self.other_side_due_s(sent.logged_in);
             let Some(outcome) = sent.answered.filter(|outcome| is_receipted(outcome.status)) else { continue };
             let publisher = &sent.one.envelope.publisher;
             let signed = Proof::SignedOutcome {
@@ -438,10 +481,9 @@ impl<'a> State<'a> {
                     let finding = Finding::new(FindingKind::Equivocation, publisher.clone(), proof);
                     self.findings.push(finding.about(about));
                 }
-                None if self.input.head_time_s <= self.due_s(sent.core) => self.counts.pending += 1,
+                None if self.input.head_time_s <= due_s => self.counts.pending += 1,
                 None => {
-                    let absent =
-                        Proof::AbsentAt { due_s: self.due_s(sent.core), searched_until_s: self.input.head_time_s };
+                    let absent = Proof::AbsentAt { due_s, searched_until_s: self.input.head_time_s };
                     let proof = vec![signed, absent, sent.logged_in.proof()];
                     let finding = Finding::new(FindingKind::ResponderOmitted, publisher.clone(), proof);
                     self.findings.push(finding.about(about));
@@ -450,16 +492,32 @@ impl<'a> State<'a> {
         }
     }
 
+    fn is_judged(&self, logged_in: &LoggedIn) -> bool {
+        is_judged(self.judged, logged_in.scope.first_window, logged_in.scope.last_window)
+    }
+
     fn invalid(&mut self, logged_in: &LoggedIn, core_digest: Digest32, fault: EntryFault) {
+        if !self.is_judged(logged_in) {
+            return;
+        }
         let party = logged_in.scope.member.clone();
         let mut finding = Finding::new(FindingKind::EntryInvalid, party, vec![logged_in.proof()]).about(core_digest);
         finding.fault = Some(fault);
         self.findings.push(finding);
     }
 
-    /// When a request must be on chain: its issue by a clock that may be fast, and the policy's windows.
+    /// When the entry of a request must be on chain: its issue by a clock that may be fast, and the policy's windows.
     fn due_s(&self, core: &RequestCore) -> u64 {
         core.issued_at_s.saturating_add(self.input.policy.clock_skew_s).saturating_add(self.grace_s())
+    }
+
+    /// When the other side of an entry must be on chain. Counted from the window that logged the entry, because a core states
+    /// whatever time its lender likes; one side may have waited for the request's whole lifetime after the other was done.
+    fn other_side_due_s(&self, logged_in: &LoggedIn) -> u64 {
+        let policy = self.input.policy;
+        let exchange_s = policy.request_ttl_s.saturating_add(policy.clock_skew_s);
+        let window_end_s = policy.window_end_s(self.input.genesis_time_s, logged_in.scope.last_window);
+        window_end_s.saturating_add(exchange_s).saturating_add(self.grace_s())
     }
 
     fn identity_key(&self, member: &MemberId) -> Option<&'a VerifyingKey> {
@@ -476,6 +534,18 @@ impl Request<'_> {
         let proof = vec![self.signed_envelope(), self.logged_in.proof()];
         Finding::new(kind, self.logged.core.lender.clone(), proof).about(self.core_digest)
     }
+}
+
+fn is_judged(judged: (Window, Window), first: Window, last: Window) -> bool {
+    first <= judged.1 && last >= judged.0
+}
+
+/// A finding about a log transaction is judged with its windows.
+fn finding_is_judged(judged: (Window, Window), finding: &Finding) -> bool {
+    finding.proof.iter().all(|proof| match proof {
+        Proof::OnChain { first_window, last_window, .. } => is_judged(judged, *first_window, *last_window),
+        _ => true,
+    })
 }
 
 fn is_receipted(status: u8) -> bool {
