@@ -151,8 +151,7 @@ impl Block {
     /// Shows that the payload at `position` is under the header's `payload_root`; `None` if there is none there.
     #[must_use]
     pub fn prove_payload(&self, position: usize) -> Option<InclusionProof> {
-        let hashes: Vec<Digest32> =
-            self.payloads.iter().map(|p| merkle::leaf_hash(sha256(p).as_bytes())).collect();
+        let hashes: Vec<Digest32> = self.payloads.iter().map(|p| merkle::leaf_hash(sha256(p).as_bytes())).collect();
         InclusionProof::prove(&hashes, position as u64).ok()
     }
 

@@ -98,7 +98,9 @@ pub enum GenesisError {
     #[error("genesis: members must be sorted by name, each once; {0} is not after the one before it")]
     MemberOrder(MemberId),
     /// A key used twice.
-    #[error("genesis: {0} has a key that stands in the genesis already; identity, TLS and engine keys are all distinct")]
+    #[error(
+        "genesis: {0} has a key that stands in the genesis already; identity, TLS and engine keys are all distinct"
+    )]
     KeyRepeated(MemberId),
     /// An address.
     #[error("genesis: peer_address and engine_address of {0} must be host:port of at most 255 characters")]

@@ -27,7 +27,7 @@ use crate::error::{BlockInvalid, LedgerError, StoreError};
 use crate::execute::{BlockContext, Executed, Execution, genesis_changes};
 use crate::genesis::Genesis;
 use crate::index::RowIndex;
-use crate::mempool::{Admitted, AdmissionError, Mempool};
+use crate::mempool::{AdmissionError, Admitted, Mempool};
 use crate::receipt::ReceiptCode;
 use crate::state::store::{Loaded, LocalEntries, LogLocation, Store};
 use crate::state::tree::{Changes, State};
@@ -235,8 +235,7 @@ impl Ledger {
         let Branch { view, inherited } = self.branch(parent, ancestors)?;
         let height = parent.height.next();
         let time_ms = time_ms.max(parent.time_ms.saturating_add(1));
-        let mut execution =
-            Execution::new(self.context(height, time_ms), &view.state, inherited, &self.inner.mempool);
+        let mut execution = Execution::new(self.context(height, time_ms), &view.state, inherited, &self.inner.mempool);
         let mut room = max_block_bytes(&self.inner.genesis).saturating_sub(MAX_HEADER_BYTES);
         let (mut transactions, mut payloads, mut digests) = (Vec::new(), Vec::new(), Vec::new());
         for submission in submissions {

@@ -128,7 +128,8 @@ fn verify_binding(
     binding: &AuditKeyBinding,
 ) -> Result<(AuditKeyId, BindingState), ReceiptCode> {
     let id = binding.audit_key_id;
-    let audit_key = state.audit_key(id).filter(|a| a.until_s > context.time_s()).ok_or(ReceiptCode::BindingUnexpected)?;
+    let audit_key =
+        state.audit_key(id).filter(|a| a.until_s > context.time_s()).ok_or(ReceiptCode::BindingUnexpected)?;
     let bound_to = key_binding_context(context.chain_id, key.publisher, key.period, key.key_serial, id);
     let claim = KeyBinding { k: *key.k, k_y: binding.k_y, proof: binding.proof };
     verify_key_binding(&claim, &audit_key.y, &bound_to).map_err(|_| ReceiptCode::BindingInvalid)?;

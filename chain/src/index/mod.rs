@@ -77,11 +77,7 @@ impl RowIndex {
     ///
     /// # Errors
     /// [`IndexError::Segment`] when the directory cannot be made or a damaged file not be moved.
-    pub fn open(
-        dir: &Path,
-        chain_id: Digest32,
-        state: &dyn StateRead,
-    ) -> Result<(Self, Option<Height>), IndexError> {
+    pub fn open(dir: &Path, chain_id: Digest32, state: &dyn StateRead) -> Result<(Self, Option<Height>), IndexError> {
         segment::create_dir(dir)?;
         let shared = Shared { dir: dir.to_owned(), chain_id, segments: RwLock::default() };
         let index = Self { shared: Arc::new(shared) };

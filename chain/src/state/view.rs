@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
+use riskveil_crypto::announce::KeyBindingProof;
 use riskveil_crypto::codec;
 use riskveil_crypto::digest::Digest32;
 use riskveil_crypto::group::Element;
-use riskveil_crypto::announce::KeyBindingProof;
 use riskveil_crypto::seal::SealPublicKey;
 use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
