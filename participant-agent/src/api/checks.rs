@@ -1,0 +1,203 @@
+//! `POST /v1/checks`: one applicant, one report.
+//!
+//! - **Place**: B1, JSON -> `CheckRequest` -> `walks::check` -> report
+//! - **Errors**: 400 malformed body or no valid identifier, 422 consent missing or purpose not allowed, 503 replica behind
+//! - **Idempotency**: the same `Idempotency-Key` with the same body answers with the same report for a day; with another 409
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use riskveil_crypto::{Digest32, digest};
+use riskveil_exchange::ids::MemberId;
+use riskveil_exchange::query::answer::{Fact, ResponderAnswer};
+use riskveil_exchange::query::report::Report;
+use serde::Serialize;
+use warp::Filter;
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::reply::Response;
+
+use super::auth::{Role, Tokens, require};
+use super::models::CheckBody;
+use super::problem::{Problem, ProblemKind};
+use super::{Resource, json, reply, with};
+use crate::context::{Context, Lender};
+use crate::walks::QueryError;
+use crate::walks::check::{CheckRequest, Checked, check, identify};
+use crate::walks::reports::{Repeat, RequestKey};
+
+/// Longest body, bytes.
+const MAX_BODY: u64 = 16 << 10;
+/// Longest idempotency key, bytes.
+const MAX_KEY: usize = 128;
+
+/// A report as the API shows it.
+#[derive(Debug, Serialize)]
+struct CheckReport<'a> {
+    #[serde(flatten)]
+    report: ReportFields<'a>,
+    answers: Vec<Answer<'a>>,
+    latency_ms: Latency,
+}
+
+#[derive(Debug, Serialize)]
+struct ReportFields<'a> {
+    report_id: &'a Digest32,
+    query: &'a riskveil_exchange::query::report::ReportHead,
+    outcome: &'a riskveil_exchange::query::report::ReportOutcome,
+    asked: &'a [riskveil_exchange::record::IdType],
+    not_asked: &'a [riskveil_exchange::query::report::NotAsked],
+    not_reached: &'a [MemberId],
+    warnings: &'a [riskveil_exchange::query::report::Warning],
+}
+
+/// One publisher's answer: `verdict` is `hit`, `clear`, `unavailable`, `refused` or `malformed`.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    institution: &'a MemberId,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    facts: &'a [Fact],
+}
+
+/// Wall-clock time by phase, ms: B3 blind and prove, B3 journal, B4 and B5 ask and verify, B6 and B7 look up and judge.
+#[derive(Debug, Serialize)]
+struct Latency {
+    prepare: f64,
+    journal: f64,
+    ask: f64,
+    judge: f64,
+}
+
+/// `POST /v1/checks`.
+pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
+    warp::path!("v1" / "checks")
+        .and(warp::post())
+        .and(require(tokens.clone(), &[Role::Underwriter]))
+        .and(warp::header::optional::<String>("idempotency-key"))
+        .and(warp::body::content_length_limit(MAX_BODY))
+        .and(warp::body::bytes())
+        .and(with(context))
+        .then(|_role, key, body, context| async move { reply(answer(&context, key, body).await) })
+        .boxed()
+}
+
+async fn answer(context: &Arc<Context>, key: Option<String>, body: Bytes) -> Result<Response, Problem> {
+    let lender = context.lender.as_ref().ok_or_else(not_a_lender)?;
+    let request = parse(context, &body)?;
+    let Some(key) = key else { return made(context, lender, request, None).await };
+    if key.is_empty() || key.len() > MAX_KEY {
+        return Err(Problem::new(ProblemKind::Malformed).detail("an idempotency key has 1 to 128 bytes"));
+    }
+    let key = RequestKey { key, body: digest::sha256(&body) };
+    match lender.reports.begin(&key, context.clock.now_s()) {
+        Repeat::Answered(report) => Ok(json_response(report.as_bytes().to_vec())),
+        Repeat::UnderWay => {
+            Err(Problem::new(ProblemKind::Conflict).detail("a request with this idempotency key is under way"))
+        }
+        Repeat::OtherBody => {
+            Err(Problem::new(ProblemKind::Conflict).detail("this idempotency key was used with another body"))
+        }
+        Repeat::New => {
+            let made = made(context, lender, request, Some(key.clone())).await;
+            if made.is_err() {
+                lender.reports.abandon(&key);
+            }
+            made
+        }
+    }
+}
+
+/// B1 and B2.
+fn parse(context: &Context, body: &[u8]) -> Result<CheckRequest, Problem> {
+    let body: CheckBody = json(body)?;
+    let consent = consent(&body.consent_digest)?;
+    let as_of = body.as_of.unwrap_or_else(|| context.as_of());
+    let (subject, not_asked) = identify(&body.subject, as_of).map_err(|error| problem_of(&error))?;
+    Ok(CheckRequest { subject, not_asked, consent, purpose: body.purpose, as_of })
+}
+
+/// The walk, and its report on disk before it is returned.
+async fn made(
+    context: &Arc<Context>,
+    lender: &Lender,
+    request: CheckRequest,
+    key: Option<RequestKey>,
+) -> Result<Response, Problem> {
+    let (checked, evidence) = check(context, request).await.map_err(|error| problem_of(&error))?;
+    let shown = serde_json::to_string(&show(&checked)).map_err(|_| Problem::new(ProblemKind::Internal))?;
+    lender.reports.keep(shown.clone(), evidence, key, context.clock.now_s()).await.map_err(|error| {
+        tracing::error!(%error, "a report could not be journalled");
+        Problem::new(ProblemKind::Internal).detail("the report could not be journalled")
+    })?;
+    Ok(json_response(shown.into_bytes()))
+}
+
+fn show(checked: &Checked) -> CheckReport<'_> {
+    let Checked { report, took, judge } = checked;
+    let Report { report_id, query, outcome, asked, not_asked, answers, not_reached, warnings } = report;
+    let ms = |took: &std::time::Duration| u32::try_from(took.as_micros()).map_or(f64::MAX, f64::from) / 1000.0;
+    CheckReport {
+        report: ReportFields { report_id, query, outcome, asked, not_asked, not_reached, warnings },
+        answers: answers.iter().map(|(institution, answer)| show_answer(institution, answer)).collect(),
+        latency_ms: Latency {
+            prepare: ms(&took.prepare),
+            journal: ms(&took.journal),
+            ask: ms(&took.ask),
+            judge: ms(judge),
+        },
+    }
+}
+
+fn show_answer<'a>(institution: &'a MemberId, answer: &'a ResponderAnswer) -> Answer<'a> {
+    let (verdict, reason, facts) = match answer {
+        ResponderAnswer::Hit(facts) => ("hit", None, facts.as_slice()),
+        ResponderAnswer::Clear => ("clear", None, [].as_slice()),
+        ResponderAnswer::Unavailable(reason) => ("unavailable", Some(reason.as_str()), [].as_slice()),
+        ResponderAnswer::Refused(reason) => ("refused", Some(reason.as_str()), [].as_slice()),
+        ResponderAnswer::Malformed(reason) => ("malformed", Some(reason.as_str()), [].as_slice()),
+    };
+    Answer { institution, verdict, reason, facts }
+}
+
+/// The digest of a consent file.
+///
+/// # Errors
+/// A refusal with reason `no_consent`.
+pub(super) fn consent(text: &str) -> Result<Digest32, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(ProblemKind::Refused).reason("no_consent").detail("consent_digest is not 64 hex digits")
+    })
+}
+
+/// This agent does not ask.
+pub(super) fn not_a_lender() -> Problem {
+    problem_of(&QueryError::NotALender)
+}
+
+/// What the API says when nothing was asked.
+pub(super) fn problem_of(error: &QueryError) -> Problem {
+    let kind = match error {
+        QueryError::NoIdentifier => ProblemKind::Malformed,
+        QueryError::NotALender | QueryError::PurposeNotAllowed => ProblemKind::Refused,
+        QueryError::ReplicaBehind { .. } | QueryError::NoAuditKey => ProblemKind::Unavailable,
+        QueryError::Session(_) | QueryError::Log(_) | QueryError::Journal(_) => {
+            tracing::error!(%error, "a query failed");
+            ProblemKind::Internal
+        }
+    };
+    let problem = Problem::new(kind).detail(error.to_string());
+    match error {
+        QueryError::NoIdentifier => problem.reason("no_identifier"),
+        QueryError::NotALender => problem.reason("not_a_lender"),
+        QueryError::PurposeNotAllowed => problem.reason("purpose_not_allowed"),
+        QueryError::ReplicaBehind { .. } => problem.reason("stale_replica"),
+        _ => problem,
+    }
+}
+
+fn json_response(body: Vec<u8>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

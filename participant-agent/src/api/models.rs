@@ -1,0 +1,265 @@
+//! The JSON shapes of the local API, shared by the routes that serve them and the commands that send them.
+//!
+//! - **Place**: B1 (a check's body), the two ends of a screening and of a publication
+//! - **Invariants**: every request body refuses unknown fields; an identifier of a person is [`PersonalText`], which does
+//!   not print and is cleared when it is dropped
+//! - **Source**: specs/openapi.yaml; DESIGN.md section 6
+
+use std::fmt;
+
+use riskveil_exchange::ids::Height;
+use riskveil_exchange::purpose::Purpose;
+use riskveil_exchange::record::{Day, IdType};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Most applicants in one screening.
+pub const MAX_APPLICANTS: usize = 250_000;
+
+/// An identifier of a person as it was typed: serialised only to and from the local API, never printed.
+#[derive(Clone, Default)]
+pub struct PersonalText(Zeroizing<String>);
+
+impl Serialize for PersonalText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PersonalText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+impl PersonalText {
+    /// Keeps this text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text; keep it no longer than the call needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing but white space is there.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl fmt::Debug for PersonalText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonalText(..)")
+    }
+}
+
+/// The person or company a check is about: at most one identifier of each type.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubjectBody {
+    /// GB 11643 resident ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident_id: Option<PersonalText>,
+    /// GB 32100 unified social credit code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uscc: Option<PersonalText>,
+    /// Bank card number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bank_card: Option<PersonalText>,
+    /// Mobile number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mobile: Option<PersonalText>,
+}
+
+impl SubjectBody {
+    /// What was given, in the fixed order of identifier types; blank ones left out.
+    #[must_use]
+    pub fn given(&self) -> Vec<(IdType, &PersonalText)> {
+        let all = [
+            (IdType::ResidentId, &self.resident_id),
+            (IdType::Uscc, &self.uscc),
+            (IdType::BankCard, &self.bank_card),
+            (IdType::Mobile, &self.mobile),
+        ];
+        all.into_iter().filter_map(|(kind, text)| Some((kind, text.as_ref()?))).filter(|(_, t)| !t.is_blank()).collect()
+    }
+}
+
+/// `POST /v1/checks`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckBody {
+    /// Whom it is about.
+    pub subject: SubjectBody,
+    /// Why: a word of the purpose registry.
+    pub purpose: Purpose,
+    /// SHA-256 of the consent file, 64 hex digits.
+    pub consent_digest: String,
+    /// Business date of the answer; the agent's configured one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Day>,
+}
+
+/// One applicant of a screening.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplicantBody {
+    /// The lender's own reference; names the rows of the answers.
+    pub applicant_ref: String,
+    /// `resident_id` or `uscc` (any identifier type is accepted).
+    pub id_type: String,
+    /// The identifier of that type.
+    pub id_number: PersonalText,
+    /// Mobile number, may be empty.
+    #[serde(default)]
+    pub mobile: PersonalText,
+    /// Bank card, may be empty.
+    #[serde(default)]
+    pub bank_card: PersonalText,
+    /// SHA-256 of the consent file, 64 hex digits; without one the applicant is refused before anything is sent.
+    pub consent_digest: Option<String>,
+}
+
+/// `POST /v1/screenings`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScreeningBody {
+    /// Why: a word of the purpose registry.
+    pub purpose: Purpose,
+    /// Business date of the answers; the agent's configured one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Day>,
+    /// 1 to [`MAX_APPLICANTS`]; references are unique.
+    pub applicants: Vec<ApplicantBody>,
+}
+
+/// The answer to a `POST` that started work: where to look.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Started {
+    /// Hex; the same input gives the same screening id.
+    pub id: String,
+}
+
+/// How far a publication or screening is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkState {
+    /// Journalled, not begun.
+    Queued,
+    /// Being worked on.
+    Running,
+    /// Finished.
+    Done,
+}
+
+/// `GET /v1/screenings/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScreeningProgress {
+    /// The screening.
+    pub id: String,
+    /// How far.
+    pub state: WorkState,
+    /// Applicants in it.
+    pub applicants: usize,
+    /// Applicants that every institution answered, and those that are never sent.
+    pub finished: usize,
+    /// Applicants without consent or without a valid identifier, never sent.
+    pub not_sent: usize,
+    /// Applicants that were asked about and that not every institution answered.
+    pub unanswered: usize,
+    /// Wall-clock time spent on it by this process, ms.
+    pub elapsed_ms: u64,
+    /// Why it ended early, in one sentence; the same request goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// One row of `answers.csv`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRow {
+    /// The lender's reference.
+    pub applicant_ref: String,
+    /// The publisher that answered.
+    pub institution: String,
+    /// `blacklist`, `overdue`, `cash_out` or `fraud`.
+    pub category: String,
+    /// 1 or 0.
+    pub hit: u8,
+    /// Whether it rests on the mobile number alone.
+    pub weak: bool,
+}
+
+/// One row of `unanswered.csv`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnansweredRow {
+    /// The lender's reference.
+    pub applicant_ref: String,
+    /// The publisher that did not answer.
+    pub institution: String,
+    /// Why: a word of specs/errors.md.
+    pub reason: String,
+}
+
+/// An identifier that was left out of the question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvalidRow {
+    /// The lender's reference.
+    pub applicant_ref: String,
+    /// Which identifier.
+    pub id_type: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// `GET /v1/screenings/{id}/answers`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ScreeningAnswers {
+    /// Dense over those that answered: one row per applicant, institution and category.
+    pub answers: Vec<AnswerRow>,
+    /// Those that did not.
+    pub unanswered: Vec<UnansweredRow>,
+    /// Identifiers that were left out because they are not valid.
+    pub invalid: Vec<InvalidRow>,
+}
+
+/// A rejected row of a file: its number and reason, never its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedRow {
+    /// Counted from 1 after the header; a record with embedded newlines is one.
+    pub record_number: u64,
+    /// A word of the reject registry.
+    pub reason: String,
+}
+
+/// `GET /v1/publications/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PublicationStatus {
+    /// The publication.
+    pub id: String,
+    /// How far.
+    pub state: WorkState,
+    /// Records taken.
+    pub accepted: u64,
+    /// Records that were there already.
+    pub duplicates: u64,
+    /// Wholly blank lines.
+    pub blank_lines: u64,
+    /// Columns that were ignored.
+    pub ignored_columns: Vec<String>,
+    /// Rows refused.
+    pub rejected: Vec<RejectedRow>,
+    /// Batches that carried it in this period.
+    pub batches: u32,
+    /// Height at which the last of them (or the seal) was finalized.
+    pub height: Option<Height>,
+    /// Whether the period's snapshot is sealed.
+    pub sealed: bool,
+    /// Why it is not going on, in one sentence; it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}

@@ -1,0 +1,105 @@
+//! `participant-agent publish FILE`: sends a file of records to the running agent and waits until it is on chain.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::client::LocalApi;
+use super::exit::{CliError, Exit};
+use super::output::{date, print_json, progress_bar};
+use crate::api::auth::Role;
+use crate::api::models::{PublicationStatus, Started, WorkState};
+use crate::api::publications::MAX_BODY;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// Publishes the records of a CSV file.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  participant-agent publish records.csv --dir inst-01\n  \
+    participant-agent publish records.csv --dir inst-01 --as-of 2026-06-30 --rejects rejects.csv\n\n\
+    A bad row is rejected whole, with its number and reason; the others are published. The same file again changes nothing.")]
+pub struct PublishArgs {
+    /// The file of records.
+    pub file: PathBuf,
+    /// The agent's directory.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Business date, YYYY-MM-DD; the agent's when absent.
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<String>,
+    /// Writes record number and reason of every rejected row to this file.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+}
+
+/// Publishes and prints what became of the file.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn execute(args: PublishArgs, json: bool) -> Result<Exit, CliError> {
+    let bytes = std::fs::read(&args.file).map_err(|error| CliError::io(&args.file, &error))?;
+    if bytes.len() as u64 > MAX_BODY {
+        let most = MAX_BODY >> 20;
+        return Err(CliError::new(Exit::Usage, format_args!("{} is larger than {most} MiB; split it", args.file.display())));
+    }
+    let api = LocalApi::open(&args.dir, Role::Operator)?;
+    let path = match &args.as_of {
+        Some(text) => format!("/v1/publications?as_of={}", date(text)?),
+        None => "/v1/publications".to_owned(),
+    };
+    let started: Started = api.post_bytes(&path, "text/csv", bytes).await?;
+    let bar = progress_bar(json, "publishing");
+    let status = wait(&api, &started.id, &bar).await?;
+    bar.finish_and_clear();
+    if let Some(path) = &args.rejects {
+        write_rejects(path, &status)?;
+    }
+    if json { print_json(&status) } else { print(&status) }
+    Ok(Exit::Done)
+}
+
+async fn wait(api: &LocalApi, id: &str, bar: &ProgressBar) -> Result<PublicationStatus, CliError> {
+    bar.set_style(ProgressStyle::default_spinner());
+    loop {
+        let status: PublicationStatus = api.get(&format!("/v1/publications/{id}")).await?;
+        if status.state == WorkState::Done {
+            return Ok(status);
+        }
+        let waits = status.waiting_for.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        bar.set_message(format!("{} records accepted, {} batches{waits}", status.accepted, status.batches));
+        bar.tick();
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn write_rejects(path: &PathBuf, status: &PublicationStatus) -> Result<(), CliError> {
+    let mut text = String::from("record_number,reason\n");
+    for row in &status.rejected {
+        text.push_str(&format!("{},{}\n", row.record_number, row.reason));
+    }
+    std::fs::write(path, text).map_err(|error| CliError::io(path, &error))
+}
+
+fn print(status: &PublicationStatus) {
+    println!(
+        "accepted {}, duplicates {}, rejected {}, blank lines {}",
+        status.accepted,
+        status.duplicates,
+        status.rejected.len(),
+        status.blank_lines
+    );
+    for column in &status.ignored_columns {
+        println!("ignored column: {column}");
+    }
+    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
+    for row in &status.rejected {
+        *reasons.entry(row.reason.as_str()).or_default() += 1;
+    }
+    for (reason, count) in reasons {
+        println!("rejected, {reason}: {count}");
+    }
+    let height = status.height.map(|height| format!(", final at height {height}")).unwrap_or_default();
+    println!("{} batches{height}; snapshot {}", status.batches, if status.sealed { "sealed" } else { "not sealed" });
+}

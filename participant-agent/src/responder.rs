@@ -1,0 +1,217 @@
+//! A publisher's side of a query: judges a request, evaluates it, journals the receipt, answers.
+//!
+//! - **Place**: B4, bytes from a peer -> `exchange::query::responder` -> signed response
+//! - **Shapes**: a refusal is as long as an evaluation; at most [`MAX_WAITING`] requests wait for a core
+//! - **Invariants**: a nonce is used up once its request is authentic, a quota before anything is
+//!   evaluated; a receipt is on disk before
+//!   its response leaves. Quota and unexpired nonces survive a restart through the receipts journal
+//! - **Errors**: [`NotAnswered`]: bytes that are no request, or a receipt that could not be written
+//! - **Security**: learns lender, time, purpose and padded size; every rule is exchange's, nothing is decided here
+//! - **Source**: DESIGN.md section 4; specs/protocol.md
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::OsRng;
+use riskveil_chain::state::view::{FinalizedView, StateRead};
+use riskveil_exchange::audit::entry::ReceiptEntry;
+use riskveil_exchange::ids::MemberId;
+use riskveil_exchange::query::messages::{EvaluateRequest, EvaluateResponse, MessageError};
+use riskveil_exchange::query::quota::QuotaCounter;
+use riskveil_exchange::query::refusal::{RefusalReason, STATUS_EVALUATED};
+use riskveil_exchange::query::replay::SeenNonces;
+use riskveil_exchange::query::responder::{
+    CurrentAuditKey, OwnPeriodKey, Responder, ResponderContext, Standing, Tip,
+};
+use tokio::sync::Semaphore;
+
+use crate::context::Context;
+use crate::period_keys::{self, LiveKey};
+use crate::query_log::QueryLogError;
+use crate::walks::blocking;
+
+/// Requests that are judged or wait for a core at one time; more are turned away.
+const MAX_WAITING: usize = 256;
+/// Requests remembered until they expire.
+const MAX_NONCES: usize = 1 << 20;
+/// Receipts that wait for a window; above it requests are turned away.
+const MAX_RECEIPT_BACKLOG_BYTES: usize = 512 << 20;
+
+/// Why a peer gets an HTTP error instead of a signed answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAnswered {
+    /// The bytes are no request; there is nothing to sign an answer to.
+    #[error(transparent)]
+    Malformed(#[from] MessageError),
+    /// The receipt could not be written, so that nothing may leave.
+    #[error(transparent)]
+    Log(#[from] QueryLogError),
+    /// Too much waits here. Nothing was judged, so nothing is signed and nothing is receipted.
+    #[error("too many requests wait here")]
+    Overloaded,
+}
+
+/// What a responder remembers between requests.
+pub struct ResponderMemory {
+    started_at_s: u64,
+    memory: Mutex<Memory>,
+    waiting: Semaphore,
+}
+
+struct Memory {
+    seen: SeenNonces,
+    quota: QuotaCounter,
+}
+
+impl fmt::Debug for ResponderMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResponderMemory(since {})", self.started_at_s)
+    }
+}
+
+impl ResponderMemory {
+    /// A memory that begins now, with what earlier receipts say.
+    #[must_use]
+    pub fn new(started_at_s: u64, restored: Restored) -> Self {
+        let Restored { seen, quota } = restored;
+        Self { started_at_s, memory: Mutex::new(Memory { seen, quota }), waiting: Semaphore::new(MAX_WAITING) }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // nonces and quota are each changed in one call
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Quota and nonces as the receipts journal gives them back, receipt by receipt.
+#[derive(Debug)]
+pub struct Restored {
+    seen: SeenNonces,
+    quota: QuotaCounter,
+}
+
+impl Default for Restored {
+    fn default() -> Self {
+        Self { seen: SeenNonces::new(MAX_NONCES), quota: QuotaCounter::default() }
+    }
+}
+
+impl Restored {
+    /// Takes one receipt of the journal, oldest first.
+    pub fn receipt(&mut self, entry: &ReceiptEntry, now_s: u64) {
+        let core = &entry.core;
+        if entry.status == STATUS_EVALUATED {
+            // the limit was judged when it was evaluated
+            let _taken = self.quota.take(&core.lender, core.items.len(), core.issued_at_s, u64::MAX);
+        }
+        if core.expires_at_s >= now_s {
+            let _known = self.seen.insert(&core.lender, &core.nonce, core.expires_at_s, now_s);
+        }
+    }
+}
+
+/// Answers one request of a peer.
+///
+/// # Errors
+/// [`NotAnswered`].
+pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Result<Vec<u8>, NotAnswered> {
+    let request = EvaluateRequest::decode(bytes)?;
+    let _waiting = context.responder.waiting.try_acquire().map_err(|_| NotAnswered::Overloaded)?;
+    if context.query_log.backlog().receipt_bytes > MAX_RECEIPT_BACKLOG_BYTES {
+        return Err(NotAnswered::Overloaded);
+    }
+    let started = std::time::Instant::now();
+    let judged = context.clone();
+    let evaluate = move || {
+        let response = judge(&judged, &peer, &request);
+        Ok::<_, std::convert::Infallible>((request, response))
+    };
+    let (request, response) = match blocking(evaluate).await {
+        Ok(done) => done,
+        Err(never) => match never {},
+    };
+    context.metrics.evaluate_seconds.observe(started.elapsed().as_secs_f64());
+    let outcome = response.refusal().map_or("evaluated", RefusalReason::as_str);
+    context.metrics.evaluations.get_or_create(&[("outcome", outcome)]).inc();
+    if response.refusal().is_none_or(RefusalReason::is_receipted) {
+        context.query_log.receipt(ReceiptEntry::new(request, response.status, response.digest())).await?;
+    }
+    Ok(response.encode())
+}
+
+/// Judges with every rule at one finalized view, takes nonce and quota, evaluates.
+fn judge(context: &Context, peer: &MemberId, request: &EvaluateRequest) -> EvaluateResponse {
+    let view = context.ledger.view();
+    let genesis = context.ledger.genesis();
+    let responder = responder(context);
+    let now_s = context.clock.now_s();
+    let period = view.period(genesis);
+    let lender = view.member(&request.core.lender).filter(|member| member.roles.lender);
+    let own = view.period_key(period, &context.member.id).filter(|key| !key.revoked);
+    let audit_key = view.audit_key(request.core.audit_key_id).filter(|key| key.is_live(view.time_s()));
+    let bound = view.binding(period, &context.member.id, request.core.audit_key_id).is_some();
+    let limit = genesis.policy.quota_items_per_lender_per_day;
+    let at = ResponderContext {
+        now_s,
+        started_at_s: context.responder.started_at_s,
+        tip: tip(&view),
+        lender_key: lender.as_ref().map(|member| &member.identity_key),
+        period_key: own.as_ref().map(|key| OwnPeriodKey {
+            k: &key.k,
+            sealed: key.sealed.is_some(),
+            batch_count: key.batch_count,
+        }),
+        audit_key: audit_key.as_ref().map(|key| CurrentAuditKey { y: &key.y, bound }),
+        quota_left: context.responder.memory().quota.left(&request.core.lender, now_s, limit),
+        lender_overdue: context.leaf_watch.is_overdue(&request.core.lender, view.time_s()),
+    };
+    // whoever signed it in time used its nonce up, whatever is judged then
+    let authentic = responder.authenticate(request, peer, &at).and_then(|authentic| {
+        let core = &request.core;
+        context.responder.memory().seen.insert(&core.lender, &core.nonce, core.expires_at_s, now_s)?;
+        Ok(authentic)
+    });
+    let judged = authentic.and_then(|authentic| responder.judge(&authentic, request, &at));
+    let admitted = match judged {
+        Ok(admitted) => admitted,
+        Err(reason) => return refuse_at(context, &view, request, reason),
+    };
+    // the tip has this key as live, so a missing secret is an operator's fault that is logged when it is found
+    let Ok(Some(LiveKey { sk, .. })) = period_keys::live(context, &view, period) else {
+        return refuse_at(context, &view, request, RefusalReason::NotReady);
+    };
+    let taken = context.responder.memory().quota.take(&request.core.lender, admitted.item_count(), now_s, limit);
+    if let Err(reason) = taken {
+        return refuse_at(context, &view, request, reason);
+    }
+    let standing = standing(context, &view);
+    match responder.evaluate(&admitted, request, &sk, &standing, context.identity(), &mut OsRng) {
+        Ok(response) => response,
+        Err(_) => refuse_at(context, &view, request, RefusalReason::Overloaded),
+    }
+}
+
+fn refuse_at(context: &Context, view: &FinalizedView, request: &EvaluateRequest, reason: RefusalReason) -> EvaluateResponse {
+    responder(context).refuse(request, reason, &standing(context, view), context.identity())
+}
+
+fn responder(context: &Context) -> Responder<'_> {
+    let genesis = context.ledger.genesis();
+    Responder {
+        chain_id: &context.chain_id,
+        publisher: &context.member.id,
+        genesis_time_s: genesis.genesis_time_s,
+        policy: &genesis.policy,
+    }
+}
+
+fn tip(view: &FinalizedView) -> Tip {
+    Tip { height: view.height(), header_hash: view.digest, time_s: view.time_s() }
+}
+
+fn standing(context: &Context, view: &FinalizedView) -> Standing {
+    let period = view.period(context.ledger.genesis());
+    let counted = view.period_key(period, &context.member.id).map_or(0, |key| key.batch_count);
+    Standing { tip: tip(view), last_batch_seq: counted, now_s: context.clock.now_s() }
+}

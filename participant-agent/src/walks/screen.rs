@@ -1,0 +1,228 @@
+//! Walk B for a file of applicants: chunks of one shape, several under way at a time, resumed where a stop left them.
+//!
+//! - **Place**: B2 to B8 over many subjects; `walks::jobs` keeps what is finished
+//! - **Shapes**: one width (1, 2 or 4 items a subject) for the whole run; chunks of 1, 16 or 256 subjects, filled up with padding
+//!   subjects, so that a publisher learns padded sizes only; at most [`MAX_CHUNK_ITEMS`] items a request
+//! - **Invariants**: the order is random; an applicant without consent is never sent; answers are on disk before they are shown
+//! - **Errors**: [`QueryError`]: the rest was not asked; running the screening again goes on from there
+//! - **Source**: DESIGN.md sections 3 ("Query = audit escrow") and 10 ("Answers")
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use rand::rngs::OsRng;
+use rand::seq::SliceRandom;
+use riskveil_crypto::Digest32;
+use riskveil_exchange::ids::MemberId;
+use riskveil_exchange::query::answer::ResponderAnswer;
+use riskveil_exchange::query::messages::Shape;
+use riskveil_exchange::query::session::Subject;
+
+use super::ask::Question;
+use super::jobs::{Answers, Job, Jobs, Told};
+use super::judge::{Settled, ask_and_settle};
+use super::{QueryError, blocking};
+use crate::context::Context;
+
+/// Most items in one request; a chunk of it is answered within a second on one core.
+pub const MAX_CHUNK_ITEMS: usize = 4096;
+/// Chunks under way at a time.
+const UNDER_WAY: usize = 3;
+/// How long a chunk's answers are waited for.
+const DEADLINE: Duration = Duration::from_secs(25);
+/// Log entries that may wait for a window, bytes; a screening waits above it.
+const MAX_LOG_BACKLOG_BYTES: usize = 256 << 20;
+/// How long a screening waits for a replica that is behind before it gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The screenings of this agent: what the journal has, and which are under way.
+#[derive(Debug)]
+pub struct Screenings {
+    /// The journal.
+    pub jobs: Jobs,
+    runs: Mutex<HashMap<Digest32, Run>>,
+}
+
+/// A screening in this process.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, once it ended.
+    pub took: Option<Duration>,
+    /// Why it ended early.
+    pub failure: Option<String>,
+}
+
+impl Screenings {
+    /// No screening is under way yet.
+    #[must_use]
+    pub fn new(jobs: Jobs) -> Self {
+        Self { jobs, runs: Mutex::new(HashMap::new()) }
+    }
+
+    /// How a screening does in this process, if it was started in it.
+    #[must_use]
+    pub fn run_of(&self, id: &Digest32) -> Option<Run> {
+        self.runs().get(id).cloned()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, HashMap<Digest32, Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts a screening, or goes on with it, unless it is under way.
+pub fn start(context: &Arc<Context>, screenings: &Arc<Screenings>, job: Arc<Job>) {
+    {
+        let mut runs = screenings.runs();
+        if runs.get(&job.id).is_some_and(|run| run.took.is_none()) {
+            return;
+        }
+        runs.insert(job.id, Run { began: Instant::now(), took: None, failure: None });
+    }
+    let (context, screenings) = (context.clone(), screenings.clone());
+    tokio::spawn(async move {
+        let outcome = screen(&context, &screenings.jobs, &job).await;
+        if let Err(error) = &outcome {
+            tracing::warn!(screening = %job.id, %error, "a screening stopped early");
+        }
+        if let Some(run) = screenings.runs().get_mut(&job.id) {
+            run.took = Some(run.began.elapsed());
+            run.failure = outcome.err().map(|error| error.to_string());
+        }
+    });
+}
+
+/// B2 to B8 for every applicant of a job that is not finished.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn screen(context: &Arc<Context>, jobs: &Jobs, job: &Arc<Job>) -> Result<(), QueryError> {
+    // B2: identifiers are parsed when the job is accepted; here their order is drawn
+    let mut places = job.to_ask();
+    places.shuffle(&mut OsRng);
+    let chunks = chunks(width(job), places);
+    stream::iter(chunks.into_iter().map(Ok))
+        .try_for_each_concurrent(UNDER_WAY, |(shape, places)| async move {
+            // B3 to B5: ask everyone about the chunk
+            let settled = ask_chunk(context, job, shape, &places).await?;
+            // B6, B7: look up, open, judge
+            let answers = judge_chunk(context, job, settled, &places).await;
+            // B8: durable
+            context.metrics.screened_applicants.inc_by(places.len() as u64);
+            tokio::task::block_in_place(|| jobs.finish(job, answers))?;
+            Ok(())
+        })
+        .await
+}
+
+/// Asks about one chunk; waits for a replica that is behind and for log windows that are full.
+async fn ask_chunk(context: &Context, job: &Job, shape: Shape, places: &[u32]) -> Result<Settled, QueryError> {
+    let subjects: Vec<(Subject, Digest32)> = places
+        .iter()
+        .filter_map(|place| job.applicants.get(*place as usize))
+        .filter_map(|applicant| Some((Subject::new(applicant.parsed()).ok()?, applicant.consent?)))
+        .collect();
+    let question = Question { shape, subjects, purpose: job.purpose, deadline: DEADLINE };
+    let until = Instant::now() + PATIENCE;
+    loop {
+        while context.query_log.backlog().query_bytes > MAX_LOG_BACKLOG_BYTES {
+            tokio::time::sleep(PAUSE).await;
+        }
+        match ask_and_settle(context, question.clone()).await {
+            Err(QueryError::ReplicaBehind { .. }) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            asked => return asked,
+        }
+    }
+}
+
+/// Every publisher's answers about every subject of the chunk, publishers side by side.
+async fn judge_chunk(context: &Arc<Context>, job: &Job, settled: Settled, places: &[u32]) -> Vec<(u32, Answers)> {
+    let settled = Arc::new(settled);
+    let publishers: Vec<MemberId> = settled.asked.heard.keys().cloned().collect();
+    let (count, as_of) = (places.len(), job.as_of);
+    let by_publisher: Vec<(MemberId, Vec<Told>)> = stream::iter(publishers)
+        .map(|publisher| {
+            let (context, settled) = (context.clone(), settled.clone());
+            let judge = move || {
+                let told = (0..count)
+                    .map(|subject| told(&settled.judgement.answer(&context, &settled.asked, &publisher, subject, as_of)))
+                    .collect();
+                Ok::<_, std::convert::Infallible>((publisher, told))
+            };
+            blocking(judge)
+        })
+        .buffer_unordered(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        .map(|judged| match judged {
+            Ok(judged) => judged,
+            Err(never) => match never {},
+        })
+        .collect()
+        .await;
+    let answers_of = |subject: usize| {
+        by_publisher.iter().filter_map(|(publisher, told)| Some((publisher.clone(), told.get(subject)?.clone()))).collect()
+    };
+    places.iter().enumerate().map(|(subject, place)| (*place, answers_of(subject))).collect()
+}
+
+fn told(answer: &ResponderAnswer) -> Told {
+    match answer {
+        ResponderAnswer::Clear => Told::Answered { hit: 0, weak: 0 },
+        ResponderAnswer::Hit(facts) => {
+            let bits = |weak: bool| facts.iter().filter(|f| f.weak == weak).fold(0, |bits, f| bits | Told::bit(f.category));
+            // weak is what the mobile number alone shows
+            Told::Answered { hit: bits(false) | bits(true), weak: bits(true) & !bits(false) }
+        }
+        other => Told::Unanswered(other.unanswered().unwrap_or_default()),
+    }
+}
+
+/// Items a subject gets in this run: as many as the applicant with the most identifiers has, rounded up to 1, 2 or 4.
+fn width(job: &Job) -> u8 {
+    let most = job.applicants.iter().map(|applicant| applicant.identifiers.len()).max().unwrap_or(1);
+    Shape::WIDTHS.into_iter().find(|width| usize::from(*width) >= most).unwrap_or(4)
+}
+
+/// Cuts places into chunks: the largest size while it is at least a quarter full, then smaller ones.
+fn chunks(width: u8, mut places: Vec<u32>) -> Vec<(Shape, Vec<u32>)> {
+    let sizes: Vec<u16> = Shape::SUBJECTS.into_iter().filter(|n| usize::from(*n) * usize::from(width) <= MAX_CHUNK_ITEMS).collect();
+    let mut cut = Vec::new();
+    while !places.is_empty() {
+        let fits = |size: &&u16| places.len() * 4 >= usize::from(**size);
+        let subjects = sizes.iter().rev().find(fits).copied().unwrap_or(1);
+        let rest = places.split_off(places.len().min(usize::from(subjects)));
+        cut.push((Shape::Chunk { width, subjects }, std::mem::replace(&mut places, rest)));
+    }
+    cut
+}
+
+/// References that stand more than once.
+#[must_use]
+pub fn repeated(references: &[&str]) -> Option<usize> {
+    let mut seen = HashSet::new();
+    references.iter().position(|reference| !seen.insert(*reference))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_have_registered_shapes_and_hold_every_place_once() {
+        for (width, count) in [(1, 5000), (2, 1), (4, 400), (4, 3), (4, 64), (2, 17)] {
+            let cut = chunks(width, (0..count).collect());
+            let mut places: Vec<u32> = cut.iter().flat_map(|(_, places)| places.clone()).collect();
+            places.sort_unstable();
+            assert_eq!(places, (0..count).collect::<Vec<_>>());
+            for (shape, places) in cut {
+                shape.check().unwrap();
+                assert!(!places.is_empty() && places.len() <= shape.subject_count());
+                assert!(shape.item_count() <= MAX_CHUNK_ITEMS);
+            }
+        }
+    }
+}
