@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use riskveil_chain::{node::Node, state::{store::StoreError, view::StateRead}};
+use riskveil_chain::{
+    node::Node,
+    state::{store::StoreError, view::StateRead},
+};
 use riskveil_crypto::Digest32;
 use riskveil_exchange::{
     audit::{entry::LogKind, leaf::query_leaf},
@@ -25,7 +28,7 @@ use riskveil_exchange::{
 };
 use tokio::sync::watch;
 
-use crate::windows::blocks::{self, LogMissing, ledger_kind};
+use crate::windows::blocks::{self, LogMissing};
 
 /// Log transactions read of one lender at a time.
 const LOGS_AT_ONCE: usize = 64;
@@ -175,7 +178,7 @@ impl LeafWatch {
 
     /// Reads what a lender logged from window `from` on, and moves `from` on.
     async fn read(&self, node: &Node, lender: &MemberId, from: &mut Window) -> Result<(), ReadError> {
-        let kind = ledger_kind(LogKind::Queries);
+        let kind = LogKind::Queries;
         while node.ledger().view().last_window(kind, lender).is_some_and(|last| last >= *from) {
             let locations = node.ledger().logs(kind, lender, *from, LOGS_AT_ONCE)?;
             if locations.is_empty() {

@@ -8,7 +8,7 @@
 use riskveil_chain::{
     block::Block,
     node::Node,
-    state::{keys, store::LogLocation},
+    state::store::LogLocation,
     tx::{TxId, tx_id},
 };
 use riskveil_crypto::{Digest32, digest::sha256};
@@ -47,15 +47,6 @@ pub struct LoggedWindow {
 pub struct LogMissing {
     /// The block.
     pub height: Height,
-}
-
-/// The ledger's word for a kind of log.
-#[must_use]
-pub const fn ledger_kind(kind: LogKind) -> keys::LogKind {
-    match kind {
-        LogKind::Queries => keys::LogKind::Queries,
-        LogKind::Receipts => keys::LogKind::Receipts,
-    }
 }
 
 /// Fetches the log window that stands at `location`.

@@ -30,7 +30,6 @@ use riskveil_exchange::{
 };
 use tokio::sync::watch;
 
-use self::blocks::ledger_kind;
 use crate::{
     leaf_watch::LeafWatch,
     outbox::{Outbox, OutboxError},
@@ -117,7 +116,7 @@ impl WindowTask {
         let genesis = self.ledger.genesis();
         let open = genesis.policy.window_at(genesis.genesis_time_s, view.time_s());
         self.query_log.set_open_window(open);
-        let logged = view.last_window(ledger_kind(self.kind), &self.member);
+        let logged = view.last_window(self.kind, &self.member);
         let next = logged.map_or(Window(0), Window::next);
         if next >= open {
             return Ok(Step::Waiting);

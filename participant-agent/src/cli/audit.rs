@@ -1,0 +1,294 @@
+//! `participant-agent audit`: the regulator lists queries, follows a person's trail, and reconciles the logs.
+//!
+//! - **Security**: a person's identifiers come from a file or standard input, never from the command line. Tables show
+//!   identifiers shortened; `--json` shows them whole
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use riskveil_exchange::audit::{Finding, Proof, SubjectTrail};
+use riskveil_exchange::ids::{MemberId, Window};
+use riskveil_exchange::purpose::Purpose;
+
+use super::check::subject;
+use super::client::LocalApi;
+use super::exit::{CliError, Exit};
+use super::output::print_json;
+use crate::api::audit::{ReconcileQuery, SubjectQuery};
+use crate::api::auth::Role;
+use crate::regulator::{AuditLine, LogPage, Reconciled, SubjectReport};
+
+/// How long a reconciliation may take.
+const TIMEOUT: Duration = Duration::from_secs(3600);
+/// Findings shown in a table.
+const MAX_SHOWN: usize = 200;
+
+/// Audits the consortium; needs the agent of a regulator.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Who asked about whom, when, why, on which consent, and who answered; newest first.
+    #[command(after_help = "Examples:\n  participant-agent audit log --dir regulator --limit 20\n  \
+        participant-agent audit log --dir regulator --lender LENDER-01 --from 120 --to 180 --json")]
+    Log(LogArgs),
+    /// Who asked about one person, found by seal and by ciphertext, in lenders' and in responders' logs.
+    #[command(after_help = "Examples:\n  participant-agent audit subject --dir regulator --subject subject.json\n  \
+        echo '{\"mobile\": \"...\"}' | participant-agent audit subject --dir regulator --subject -")]
+    Subject(SubjectArgs),
+    /// Compares what lenders and responders logged and names whoever deviated.
+    #[command(after_help = "Examples:\n  participant-agent audit reconcile --dir regulator\n  \
+        participant-agent audit reconcile --dir regulator --through 42 --json\n\n\
+        Without --through everything is judged whose other side is due. Exit codes: 0 no finding, 1 findings.")]
+    Reconcile(ReconcileArgs),
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// The agent's directory.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// First log window; 0 when absent.
+    #[arg(long, value_name = "WINDOW")]
+    from: Option<u64>,
+    /// Last log window; the newest closed one when absent.
+    #[arg(long, value_name = "WINDOW")]
+    to: Option<u64>,
+    /// Only queries of this lender.
+    #[arg(long, value_name = "MEMBER")]
+    lender: Option<MemberId>,
+    /// Only queries sent to this publisher.
+    #[arg(long, value_name = "MEMBER")]
+    publisher: Option<MemberId>,
+    /// Only queries for this purpose.
+    #[arg(long, value_name = "CODE")]
+    purpose: Option<Purpose>,
+    /// Most queries, up to 10000.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+#[derive(Debug, Args)]
+struct SubjectArgs {
+    /// The agent's directory.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// JSON file with the identifiers, or - for standard input; asked for when absent.
+    #[arg(long, value_name = "FILE")]
+    subject: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ReconcileArgs {
+    /// The agent's directory.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// First log window; 0 when absent.
+    #[arg(long, value_name = "WINDOW")]
+    from: Option<u64>,
+    /// Last log window, any closed one; when absent the last one whose other side is due.
+    #[arg(long, value_name = "WINDOW")]
+    through: Option<u64>,
+}
+
+/// Audits and prints.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn execute(args: AuditArgs, json: bool) -> Result<Exit, CliError> {
+    match args.command {
+        AuditCommand::Log(args) => log(args, json).await,
+        AuditCommand::Subject(args) => trail(args, json).await,
+        AuditCommand::Reconcile(args) => reconcile(args, json).await,
+    }
+}
+
+async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
+    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
+    let mut path = format!("/v1/audit/log?limit={}", args.limit);
+    let numbers = [("from", args.from), ("to", args.to)];
+    let words = [
+        ("lender", args.lender.map(|member| member.to_string())),
+        ("publisher", args.publisher.map(|member| member.to_string())),
+        ("purpose", args.purpose.map(|purpose| purpose.to_string())),
+    ];
+    let numbers = numbers.into_iter().map(|(name, value)| (name, value.map(|value| value.to_string())));
+    for (name, value) in numbers.chain(words) {
+        // names, purposes and numbers need no escaping in an address
+        path.extend(value.map(|value| format!("&{name}={value}")));
+    }
+    let page: LogPage = api.get(&path).await?;
+    if json {
+        print_json(&page);
+        return Ok(Exit::Done);
+    }
+    println!("windows {} to {}: {} of {} queries", page.from, page.to, page.entries.len(), page.matching);
+    page.entries.iter().for_each(print_line);
+    Ok(Exit::Done)
+}
+
+async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
+    let subject = subject(args.subject.as_deref())?;
+    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
+    let report: SubjectReport = api.post("/v1/audit/subject", &SubjectQuery { subject }).await?;
+    if json {
+        print_json(&report);
+        return Ok(Exit::Done);
+    }
+    println!("windows {} to {}: asked about {} times", report.from, report.to, report.trail.len());
+    report.trail.iter().for_each(print_trail);
+    Ok(Exit::Done)
+}
+
+async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
+    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
+    let query = ReconcileQuery { from: args.from.map(Window), through: args.through.map(Window) };
+    let report: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
+    if json { print_json(&report) } else { print_reconciled(&report) }
+    Ok(if report.findings.is_empty() { Exit::Done } else { Exit::NotHeld })
+}
+
+fn print_line(line: &AuditLine) {
+    println!(
+        "{}  {:<12} {:<22} window {:<6} block {:<7} {}",
+        time(line.issued_at_s),
+        line.lender,
+        line.purpose,
+        line.last_window,
+        line.height,
+        short(&line.core_digest.to_hex())
+    );
+    match &line.subjects {
+        None => println!("    the seal does not open"),
+        Some(subjects) => {
+            for subject in subjects {
+                let shown: Vec<String> = subject
+                    .identifiers
+                    .iter()
+                    .map(|one| format!("{} {}", one.id_type, shorten(one.value.expose())))
+                    .collect();
+                println!("    {}  consent {}", shown.join(", "), short(&subject.consent_digest.to_hex()));
+            }
+        }
+    }
+    let responders: Vec<String> =
+        line.responders.iter().map(|responder| format!("{} {}", responder.publisher, responder.status)).collect();
+    println!("    {}", responders.join(", "));
+}
+
+fn print_trail(one: &SubjectTrail) {
+    let found = match (one.by_seal, one.by_escrow) {
+        (true, true) => "by seal and ciphertext",
+        (true, false) => "by seal only",
+        _ => "by ciphertext only",
+    };
+    println!(
+        "{}  {:<12} {:<22} by {:<11} block {:<7} {} {found}",
+        time(one.issued_at_s),
+        one.lender,
+        one.purpose,
+        one.id_type.as_str(),
+        one.height,
+        short(&one.core_digest.to_hex())
+    );
+    let consent = one.consent_digest.map_or_else(|| "none".to_owned(), |digest| digest.to_hex());
+    println!("    consent {consent}");
+    for responder in &one.responders {
+        let logged = match (responder.logged_by_lender, responder.logged_by_responder) {
+            (true, true) => "logged by both",
+            (true, false) => "logged by the lender only",
+            _ => "logged by the responder only",
+        };
+        println!("    {:<12} {:<14} {logged}", responder.publisher, crate::regulator::status_word(responder.status));
+    }
+}
+
+fn print_reconciled(report: &Reconciled) {
+    println!(
+        "windows {} to {}, judged at height {}: {} log transactions, {} leaves",
+        report.from, report.through, report.head_height, report.windows, report.leaves
+    );
+    println!(
+        "{} queries with {} envelopes, {} receipts, {} matched, {} pending, {} requests checked",
+        report.queries, report.envelopes, report.receipts, report.matched, report.pending, report.requests
+    );
+    if report.excused > 0 {
+        println!("{} findings excused: the chain stood still meanwhile", report.excused);
+    }
+    println!("findings: {}", report.findings.len());
+    for finding in report.findings.iter().take(MAX_SHOWN) {
+        println!("  {}", sentence(finding));
+    }
+    if report.findings.len() > MAX_SHOWN {
+        println!("  and {} more; --json shows all with their proofs", report.findings.len() - MAX_SHOWN);
+    }
+}
+
+fn sentence(finding: &Finding) -> String {
+    let mut text = format!("{:<20} {}", finding.kind.as_str(), finding.party);
+    if let Some(fault) = finding.fault {
+        text.push_str(&format!(" {fault:?}"));
+    }
+    if let Some((first, last)) = finding.windows {
+        text.push_str(&format!(" windows {first} to {last}"));
+    }
+    if let Some(digest) = finding.core_digest {
+        text.push_str(&format!(" request {}", short(&digest.to_hex())));
+    }
+    if let Some(item) = finding.item {
+        text.push_str(&format!(" item {item}"));
+    }
+    for proof in &finding.proof {
+        match proof {
+            Proof::OnChain { member, last_window, height, .. } => {
+                text.push_str(&format!("; {member} logged window {last_window} in block {height}"));
+            }
+            Proof::SignedEnvelope { envelope, .. } => {
+                text.push_str(&format!("; envelope {} to {}", short(&envelope.digest().to_hex()), envelope.publisher));
+            }
+            Proof::SignedOutcome { publisher, outcome, .. } => {
+                text.push_str(&format!("; {publisher} signed response {}", short(&outcome.response_digest.to_hex())));
+            }
+            Proof::AbsentAt { due_s, .. } => text.push_str(&format!("; due by {}", time(*due_s))),
+        }
+    }
+    text
+}
+
+/// The first 16 digits of a digest.
+fn short(hex: &str) -> &str {
+    hex.get(..16).unwrap_or(hex)
+}
+
+/// An identifier with its middle hidden.
+fn shorten(text: &str) -> String {
+    let count = text.chars().count();
+    let keep = if count > 8 { 4 } else { 1 };
+    text.chars().enumerate().map(|(at, c)| if at < keep || at + keep >= count { c } else { '*' }).collect()
+}
+
+/// A Unix time in UTC.
+fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
+    time.map_or_else(|| seconds.to_string(), |t| {
+        let (date, clock) = (t.date(), t.time());
+        format!("{date} {:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_hide_the_middle_of_identifiers() {
+        assert_eq!(shorten("11010519491231002X"), "1101**********002X");
+        assert_eq!(shorten("138"), "1*8");
+        assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20Z");
+    }
+}
