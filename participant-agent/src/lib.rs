@@ -1,13 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod context;
 pub mod dst;
+pub mod figures;
 pub mod ingest;
 pub mod journal;
 pub mod keystore;
+pub mod leaf_watch;
 pub mod lock;
+pub mod outbox;
 pub mod peers;
+pub mod period_keys;
 pub mod ports;
+pub mod query_log;
+pub mod records;
+pub mod responder;
+pub mod run;
 pub mod telemetry;
+pub mod walks;
+pub mod windows;

@@ -187,9 +187,11 @@ fn assemble(
         None
     };
     let mut tasks = JoinSet::new();
-    let (outbox, sending) = Outbox::open(&journals, &keystore, &member.id, ledger.clone(), peers.clone(), metrics.clone())?;
-    let stop = stopping.clone();
-    tasks.spawn(async move { sending.run(stop).await.map_err(|error| CliError::new(Exit::Io, error)) });
+    let outbox = Outbox::open(&journals, &keystore, member.id.clone(), ledger.clone())
+        .map_err(|error| CliError::new(Exit::Io, error))?;
+    let (sending, client, stop) = (outbox.clone(), peers.clone(), stopping.clone());
+    let to = Directory::new(genesis.members.iter().cloned());
+    tasks.spawn(async move { sending.run(client, &to, stop).await.map_err(|error| CliError::new(Exit::Io, error)) });
     let context = Context {
         dir: dir.to_owned(),
         config,

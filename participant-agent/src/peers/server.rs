@@ -133,7 +133,7 @@ async fn accept<F>(
             (slot, listener.accept().await)
         };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             Some(_) = connections.join_next() => {}
             (slot, accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
@@ -153,6 +153,12 @@ async fn accept<F>(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Returns when `stop` is true or its sender is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error is a sender that is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Answers are small and awaited: they must not wait for more bytes.
@@ -188,7 +194,7 @@ async fn serve_connection<S>(
                 }
                 return;
             }
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
+            () = stopped(&mut stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }

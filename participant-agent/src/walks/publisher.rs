@@ -111,7 +111,13 @@ impl Publisher {
 pub async fn run(context: &Context, publisher: &Publisher) -> Result<(), RecordsError> {
     let mut tip = context.ledger.watch();
     let mut retry = FIRST_RETRY;
+    // what an earlier run signed has to be final first, so that the state counts it
+    let mut in_doubt = true;
     loop {
+        if std::mem::take(&mut in_doubt) && context.outbox.drained().await.is_err() {
+            // the outbox is closed: the agent is stopping
+            return Ok(());
+        }
         match bring_up_to_date(context, publisher).await {
             Ok(height) => {
                 publisher.set_waiting(None);
@@ -125,6 +131,7 @@ pub async fn run(context: &Context, publisher: &Publisher) -> Result<(), Records
                 publisher.set_waiting(Some(waits.to_string()));
                 tokio::time::sleep(retry).await;
                 retry = (retry * 2).min(LAST_RETRY);
+                in_doubt = true;
             }
         }
     }
@@ -132,8 +139,6 @@ pub async fn run(context: &Context, publisher: &Publisher) -> Result<(), Records
 
 /// The key of the period, and everything that is pending under it.
 async fn bring_up_to_date(context: &Context, publisher: &Publisher) -> Result<Height, PublishError> {
-    // what an earlier run signed is final first, so that the state counts it
-    context.outbox.drained().await?;
     let height = if publisher.book.has_publications() {
         publish::publish_pending(context, &publisher.book).await?
     } else {
