@@ -88,8 +88,10 @@ pub enum NodeError {
         reason: String,
     },
     /// A block that this node had is gone.
-    #[error("the block archive has lost block {height}; restore the engine's directory, or delete it together with the \
-             ledger's to fetch everything from the peers")]
+    #[error(
+        "the block archive has lost block {height}; restore the engine's directory, or delete it together with the \
+             ledger's to fetch everything from the peers"
+    )]
     ArchiveIncomplete {
         /// The block's height.
         height: Height,

@@ -10,7 +10,7 @@ use riskveil_chain::engine::certificate::{CertificateError, verify_certificate};
 use riskveil_chain::ledger::Ledger;
 use riskveil_chain::node::{Node, NodeError};
 use riskveil_chain::receipt::ReceiptCode;
-use riskveil_crypto::SecretBytes;
+use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::ids::{Height, Period};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,7 +19,10 @@ async fn four_validators_and_an_observer_finalize_the_same_blocks_with_certifica
     let nodes = consortium.start_validators();
     let observer = consortium.start(&regulator());
     let publisher = validator(1);
-    let (publication, rows) = consortium.publication(&publisher);
+    // Three full batches: 2.2 MB of rows, about what fits beside each other in one block.
+    let (mut publication, rows) = consortium.publication(&publisher, 8192);
+    publication.extend(consortium.publication(&validator(2), 8192).0);
+    publication.extend(consortium.publication(&validator(3), 8192).0);
     for submission in &publication {
         submit(&nodes, submission);
     }
@@ -28,8 +31,8 @@ async fn four_validators_and_an_observer_finalize_the_same_blocks_with_certifica
     }
     let (last, code) = outcome(&observer, &regulator(), 20).await;
     assert_eq!(code, ReceiptCode::Applied);
-    for sequence in 1..=2 {
-        assert_eq!(outcome(&observer, &publisher, sequence).await.1, ReceiptCode::Applied);
+    for publisher in [1, 2, 3].map(validator) {
+        assert_eq!(outcome(&observer, &publisher, 2).await.1, ReceiptCode::Applied);
     }
     // One at a time, as a member does in quiet hours: from submission to finality at the observer.
     let mut waits = Vec::new();
@@ -60,10 +63,12 @@ async fn four_validators_and_an_observer_finalize_the_same_blocks_with_certifica
     }
     let certified = proof.headers.last().unwrap();
     let (chain_id, committee) = (consortium.genesis.chain_id(), consortium.genesis.validators());
-    let verify = |committee: &[[u8; 32]], digest| verify_certificate(&chain_id, certified.term, committee, digest, &proof.certificate);
-    assert_eq!(verify(&committee, &certified.digest()), Ok(()));
-    assert_eq!(verify(&committee, &certified.parent), Err(CertificateError::Invalid));
-    assert!(verify(&committee[1..], &certified.digest()).is_err());
+    let verify = |committee: &[[u8; 32]], digest: Digest32| {
+        verify_certificate(&chain_id, certified.term, committee, &digest, &proof.certificate)
+    };
+    assert_eq!(verify(&committee, certified.digest()), Ok(()));
+    assert_eq!(verify(&committee, certified.parent), Err(CertificateError::Invalid));
+    assert!(verify(&committee[1..], certified.digest()).is_err());
     assert!(observer.finality(Height(height + 1000)).await.is_none());
     assert!(observer.block(Height(height + 1000)).await.is_none());
     assert!(observer.metrics().contains("simplex"));

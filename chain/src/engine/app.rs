@@ -62,7 +62,12 @@ impl App {
     /// Waits until the block after `parent` is due, and returns what it shall carry: `commit_delay_ms` after the parent when
     /// there is work, `empty_block_ms` after it when there is none. A parent from a clock ahead of ours delays us no longer
     /// than one that was made now. None if `parent` is not on the ledger's branch (any more).
-    async fn wait_until_due(&self, clock: &Context, parent: &Header, ancestors: &[Arc<Block>]) -> Option<Vec<Submission>> {
+    async fn wait_until_due(
+        &self,
+        clock: &Context,
+        parent: &Header,
+        ancestors: &[Arc<Block>],
+    ) -> Option<Vec<Submission>> {
         let since_parent = Duration::from_millis(now_ms().saturating_sub(parent.time_ms));
         clock.sleep(self.commit_delay.saturating_sub(since_parent)).await;
         let idle = self.empty_block.saturating_sub(since_parent.max(self.commit_delay));
@@ -71,7 +76,7 @@ impl App {
         loop {
             changes.borrow_and_update();
             let candidates = self.candidates(parent, ancestors).await?;
-            // The pool tells of every arrival; a closed pool is one without arrivals.
+            // The pool tells of every arrival, and lives as long as the ledger.
             if !candidates.is_empty() || tokio::time::timeout_at(give_up, changes.changed()).await.is_err() {
                 return Some(candidates);
             }
@@ -154,7 +159,11 @@ impl Application<Context> for App {
         Some(Digested::precomputed(block, digest))
     }
 
-    async fn verify(&mut self, (clock, round): (Context, Self::Context), mut ancestry: impl Ancestry<EngineBlock>) -> bool {
+    async fn verify(
+        &mut self,
+        (clock, round): (Context, Self::Context),
+        mut ancestry: impl Ancestry<EngineBlock>,
+    ) -> bool {
         // A stream that ends early is one that the engine gave up on: no verdict.
         let (Some(block), Some(parent)) = (ancestry.next().await, ancestry.peek().cloned()) else {
             return futures::future::pending().await;

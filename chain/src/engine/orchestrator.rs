@@ -14,7 +14,11 @@ use std::{
 };
 
 use commonware_consensus::{
-    marshal::{Update, core::Mailbox, standard::{Inline, Standard}},
+    marshal::{
+        Update,
+        core::Mailbox,
+        standard::{Inline, Standard},
+    },
     simplex::{
         self,
         config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy},

@@ -122,7 +122,9 @@ pub(crate) async fn run(
     let cache = config::page_cache();
 
     let (finalizations, blocks) = open_archives(context, &cache, limit).await?;
-    let archived = replay(&ledger, &blocks, setup.replay_from).await?;
+    replay(&ledger, &blocks, setup.replay_from).await?;
+    // The last height up to which no block is missing.
+    let archived = Height(blocks.next_gap(1).0.unwrap_or(0));
     let genesis = EngineBlock::new(ledger.genesis_block().clone());
     let schemes = Schemes::new(config::namespace(&chain_id), setup.key.clone());
     schemes
@@ -242,9 +244,10 @@ async fn open_archives(
     Ok((finalizations, blocks))
 }
 
-/// Gives the ledger every archived block from `from` on, and returns the last height it then has.
-async fn replay(ledger: &Ledger, blocks: &Blocks, from: Height) -> Result<Height, NodeError> {
-    let mut height = Height(from.0.max(1));
+/// Gives the ledger every archived block from `from` on.
+async fn replay(ledger: &Ledger, blocks: &Blocks, from: Height) -> Result<(), NodeError> {
+    let first = Height(from.0.max(1));
+    let mut height = first;
     loop {
         let block = blocks.get(Identifier::Index(height.0)).await;
         let block = block.map_err(|error| NodeError::Archive { reason: error.to_string() })?;
@@ -257,11 +260,10 @@ async fn replay(ledger: &Ledger, blocks: &Blocks, from: Height) -> Result<Height
         }
         height = height.next();
     }
-    let replayed = height.0.saturating_sub(from.0.max(1));
-    if replayed > 0 {
-        info!(from = from.0, blocks = replayed, "replayed the block archive into the ledger");
+    if height > first {
+        info!(from = first.0, blocks = height.0 - first.0, "replayed the block archive into the ledger");
     }
-    Ok(Height(height.0.saturating_sub(1)))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Validators are `INST-01`, `INST-02`, ... (publishers too); `REGULATOR-01` follows as an observer.
 
-#![allow(dead_code)] // each test file uses a part of it
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // test helpers; each test file uses a part of them
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -138,8 +138,8 @@ impl Consortium {
         Submission { transaction, payload: None }
     }
 
-    /// The period key (sequence 1) and one batch of 64 padding rows (sequence 2) of a publisher; the rows too.
-    pub fn publication(&mut self, publisher: &MemberId) -> (Vec<Submission>, Vec<Row>) {
+    /// The period key (sequence 1) and one batch of `count` padding rows (sequence 2) of a publisher; the rows too.
+    pub fn publication(&mut self, publisher: &MemberId, count: u32) -> (Vec<Submission>, Vec<Row>) {
         let (chain_id, period, audit_key_id) = (self.genesis.chain_id(), Period(0), AuditKeyId(0));
         let secret = OprfSecretKey::generate(&mut self.rng);
         let context = key_binding_context(&chain_id, publisher, period, 0, audit_key_id);
@@ -149,16 +149,18 @@ impl Consortium {
         let key = self.sign(publisher, 1, TxBody::AnnouncePeriodKey(key));
 
         let seed = SecretBytes::random(&mut self.rng);
-        let mut rows: Vec<Row> = (0..64).map(|index| padding_row(&seed, index)).collect();
+        let mut rows: Vec<Row> = (0..count).map(|index| padding_row(&seed, index)).collect();
         rows.sort_by_key(|row| row.tag);
         let bytes: Vec<[u8; 92]> = rows.iter().map(Row::to_bytes).collect();
         let payload = bytes.concat();
         let len = u32::try_from(payload.len()).unwrap();
-        let reference = PayloadRef { digest: sha256(&payload), len, count: 64, root: merkle::root(&bytes) };
+        let reference = PayloadRef { digest: sha256(&payload), len, count, root: merkle::root(&bytes) };
         let batch = PublishRows { period, key_serial: 0, batch_seq: 0, rows: reference };
         let batch = self.sign(publisher, 2, TxBody::PublishRows(batch));
-        let submissions =
-            vec![Submission { transaction: key, payload: None }, Submission { transaction: batch, payload: Some(payload) }];
+        let submissions = vec![
+            Submission { transaction: key, payload: None },
+            Submission { transaction: batch, payload: Some(payload) },
+        ];
         (submissions, rows)
     }
 }
