@@ -511,13 +511,14 @@ impl<'a> State<'a> {
         core.issued_at_s.saturating_add(self.input.policy.clock_skew_s).saturating_add(self.grace_s())
     }
 
-    /// When the other side of an entry must be on chain. Counted from the window that logged the entry, because a core states
-    /// whatever time its lender likes; one side may have waited for the request's whole lifetime after the other was done.
+    /// When the other side of an entry must be on chain. Counted from when the entry was logged, because a core states whatever
+    /// time its lender likes, and a member that catches up may log under an old window what happened just now; one side may
+    /// have waited for the request's whole lifetime after the other was done.
     fn other_side_due_s(&self, logged_in: &LoggedIn) -> u64 {
         let policy = self.input.policy;
         let exchange_s = policy.request_ttl_s.saturating_add(policy.clock_skew_s);
         let window_end_s = policy.window_end_s(self.input.genesis_time_s, logged_in.scope.last_window);
-        window_end_s.saturating_add(exchange_s).saturating_add(self.grace_s())
+        window_end_s.max(logged_in.header_time_s).saturating_add(exchange_s).saturating_add(self.grace_s())
     }
 
     fn identity_key(&self, member: &MemberId) -> Option<&'a VerifyingKey> {

@@ -201,8 +201,9 @@ fn exact(value: u64, saturated: bool) -> ValueRange {
 }
 
 /// The answer of one responder about one subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", content = "detail", rename_all = "snake_case")]
+///
+/// JSON has `answer` and, except for clear, `detail`; BCS is that of the enum.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponderAnswer {
     /// It holds these records; at least one.
     Hit(Vec<Fact>),
@@ -231,6 +232,46 @@ impl ResponderAnswer {
             Self::Unavailable(reason) => Some(format!("unavailable({})", reason.as_str())),
             Self::Refused(reason) => Some(format!("refused({})", reason.as_str())),
             Self::Malformed(reason) => Some(format!("malformed({})", reason.as_str())),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ResponderAnswer", tag = "answer", content = "detail", rename_all = "snake_case")]
+enum AnswerForPeople {
+    Hit(Vec<Fact>),
+    Clear,
+    Unavailable(UnavailableReason),
+    Refused(RefusalReason),
+    Malformed(MalformedReason),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ResponderAnswer")]
+enum AnswerInBcs {
+    Hit(Vec<Fact>),
+    Clear,
+    Unavailable(UnavailableReason),
+    Refused(RefusalReason),
+    Malformed(MalformedReason),
+}
+
+impl Serialize for ResponderAnswer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            AnswerForPeople::serialize(self, serializer)
+        } else {
+            AnswerInBcs::serialize(self, serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ResponderAnswer {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            AnswerForPeople::deserialize(deserializer)
+        } else {
+            AnswerInBcs::deserialize(deserializer)
         }
     }
 }
