@@ -170,7 +170,7 @@ impl Application<Context> for App {
         };
         let block = block.inner().block().clone();
         let parent = parent.inner().block().header.clone();
-        if block.header.term != round.epoch().get() || block.header.proposer.as_slice() != round.leader.as_ref() {
+        if !belongs_to_round(&block.header, round.epoch().get(), round.leader.as_ref()) {
             return false;
         }
         let ahead = Duration::from_millis(block.header.time_ms.saturating_sub(now_ms()));
@@ -205,8 +205,27 @@ impl Reporter for Sink {
     }
 }
 
+/// Whether the header is of this term and names the leader that the engine elected for this view.
+fn belongs_to_round(header: &Header, term: u64, leader: &[u8]) -> bool {
+    header.term == term && header.proposer.as_slice() == leader
+}
+
 /// Unix time in milliseconds; 0 before 1970.
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::block_codec::tests::block;
+
+    #[test]
+    fn a_block_of_another_term_or_proposer_does_not_belong_to_the_round() {
+        let header = block(Vec::new()).header;
+        assert!(belongs_to_round(&header, 3, &[4; 32]));
+        assert!(!belongs_to_round(&header, 2, &[4; 32]));
+        assert!(!belongs_to_round(&header, 3, &[5; 32]));
+    }
 }

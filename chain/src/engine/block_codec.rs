@@ -99,3 +99,65 @@ impl BoundedBlock for EngineBlock {
         limit.max_bytes + 5
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use commonware_codec::{Decode as _, Encode as _};
+    use riskveil_crypto::Digest32;
+    use riskveil_exchange::{
+        ids::Height as LedgerHeight,
+        message::{Kind, MessageHeader},
+    };
+
+    use super::*;
+    use crate::block::{Header, payload_root, tx_root};
+
+    const LIMIT: BlockLimit = BlockLimit { max_bytes: 1000 };
+
+    pub(in super::super) fn block(transactions: Vec<Vec<u8>>) -> Block {
+        let header = Header {
+            header: MessageHeader::new(Kind::BlockHeader),
+            chain_id: Digest32::new([1; 32]),
+            height: LedgerHeight(5),
+            parent: Digest32::new([2; 32]),
+            time_ms: 1,
+            term: 3,
+            proposer: [4; 32],
+            tx_root: tx_root(&transactions),
+            payload_root: payload_root(&[]),
+            receipts_root: Digest32::ZERO,
+            state_root: Digest32::ZERO,
+            next_committee: None,
+        };
+        Block { header, transactions, payloads: Vec::new() }
+    }
+
+    #[test]
+    fn a_block_comes_back_with_its_bytes_and_its_header_digest() {
+        let sent = EngineBlock::new(block(vec![b"one".to_vec(), b"two".to_vec()]));
+        let bytes = sent.encode();
+        assert_eq!(bytes.len(), sent.encode_size());
+        let received = EngineBlock::decode_cfg(bytes.clone(), &LIMIT).unwrap();
+        assert_eq!(received.block(), sent.block());
+        assert_eq!(received.encode(), bytes);
+        assert_eq!(received.digest().as_ref(), sent.block().header.digest().as_bytes());
+        assert_eq!((received.height().get(), received.parent().as_ref()), (5, [2; 32].as_slice()));
+    }
+
+    #[test]
+    fn another_body_trailing_bytes_and_a_block_over_the_limit_are_refused() {
+        let mut other_body = block(vec![b"one".to_vec()]);
+        other_body.transactions[0] = b"two".to_vec();
+        let bytes = EngineBlock::new(other_body).encode();
+        assert!(EngineBlock::decode_cfg(bytes, &LIMIT).is_err());
+        let good = EngineBlock::new(block(vec![b"one".to_vec()])).encode();
+        assert!(EngineBlock::decode_cfg(good.clone(), &LIMIT).is_ok());
+        let trailing = Bytes::from([good.as_ref(), &[0]].concat());
+        assert!(EngineBlock::decode_cfg(trailing, &LIMIT).is_err());
+        for length in 0..good.len() {
+            assert!(EngineBlock::decode_cfg(good.slice(..length), &LIMIT).is_err(), "{length} bytes");
+        }
+        let long = EngineBlock::new(block(vec![vec![0; LIMIT.max_bytes]])).encode();
+        assert!(EngineBlock::decode_cfg(long, &LIMIT).is_err());
+    }
+}
