@@ -7,6 +7,7 @@ use riskveil_exchange::ids::Height;
 
 use crate::genesis::GenesisError;
 use crate::index::IndexError;
+pub use crate::state::store::StoreError;
 
 /// The ledger cannot open or go on; all but [`LedgerError::Genesis`] stop the node.
 #[derive(Debug, thiserror::Error)]
@@ -50,26 +51,6 @@ pub enum LedgerError {
         /// What differs.
         problem: BlockInvalid,
     },
-}
-
-/// What can go wrong with the state store in use.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// sled's own error.
-    #[error("{0}")]
-    Sled(#[from] sled::Error),
-    /// A directory could not be made or moved.
-    #[error("{path}: {source}")]
-    Io {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The store did not open even after its directory was moved aside.
-    #[error("{0}: a new state store does not open")]
-    Unusable(PathBuf),
 }
 
 /// A proposed block that no honest validator votes for.

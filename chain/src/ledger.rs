@@ -23,13 +23,13 @@ use riskveil_exchange::message::{Kind, MessageHeader};
 use tokio::sync::watch;
 
 use crate::block::{self, Block, Header, MAX_HEADER_BYTES, MAX_TRANSACTIONS};
-use crate::error::{BlockInvalid, LedgerError, StoreError};
+use crate::error::{BlockInvalid, LedgerError};
 use crate::execute::{BlockContext, Executed, Execution, genesis_changes};
 use crate::genesis::Genesis;
 use crate::index::RowIndex;
 use crate::mempool::{AdmissionError, Admitted, Mempool};
 use crate::receipt::ReceiptCode;
-use crate::state::store::{Loaded, LocalEntries, LogLocation, Store};
+use crate::state::store::{Loaded, LocalEntries, LogLocation, Store, StoreError};
 use crate::state::tree::{Changes, State};
 use crate::state::view::{FinalizedView, StateRead};
 use crate::tx::{SignedTransaction, Submission, TxBody, TxId};

@@ -13,7 +13,7 @@ fn the_file_round_trips_and_leaves_out_policy_defaults() {
     let read = Genesis::from_toml(&text).unwrap();
     assert_eq!((&read, read.chain_id()), (&genesis, genesis.chain_id()));
     let start = text.find("[policy]").unwrap();
-    let end = start + text[start + 1..].find('[').unwrap() + 1;
+    let end = start + text[start..].find("\n[").unwrap() + 1;
     let without = [&text[..start], &text[end..]].concat();
     assert_eq!(Genesis::from_toml(&without).unwrap(), genesis, "{without}");
 }

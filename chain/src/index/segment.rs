@@ -30,7 +30,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -106,31 +106,24 @@ impl Segment {
     /// [`SegmentError`]: missing, damaged, or another batch.
     pub fn open(dir: &Path, name: &SegmentName, root: &Digest32, count: u32) -> Result<Self, SegmentError> {
         let path = name.path(dir);
-        let file = File::open(&path).map_err(|source| SegmentError::Io { path: path.clone(), source })?;
-        // SAFETY: the file is written whole, synced and renamed into place by `write`, and never changed afterwards.
-        #[allow(unsafe_code)]
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| SegmentError::Io { path: path.clone(), source })?;
-        let Some(segment) = Self::parse(map) else { return Err(SegmentError::Damaged(path)) };
-        let expected = header(name, root, segment.bits, count, &segment.min_tag, &segment.max_tag);
-        if segment.map.get(..HEADER_LEN) != Some(expected.as_slice()) {
+        let io = |source| SegmentError::Io { path: path.clone(), source };
+        let mut file = File::open(&path).map_err(io)?;
+        // Checked in a buffer that is given back, so that only the pages which look-ups touch stay in memory.
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        let Some(form) = Form::parse(&bytes) else { return Err(SegmentError::Damaged(path)) };
+        let expected = header(name, root, form.bits, count, &form.min_tag, &form.max_tag);
+        if bytes.get(..HEADER_LEN) != Some(expected.as_slice()) {
             return Err(SegmentError::Other(path));
         }
-        Ok(segment)
-    }
-
-    fn parse(map: Mmap) -> Option<Self> {
-        let body = map.get(..map.len().checked_sub(CHECKSUM_LEN)?)?;
-        let bits = u32::from(*body.get(11)?);
-        let count = read_u32(body, 12)?;
-        if bits > MAX_BITS || body.len() != HEADER_LEN + directory_len(bits) + ROW_LEN * count as usize {
-            return None;
+        // SAFETY: the file is written whole, synced and renamed into place by `write`, and never changed afterwards.
+        #[allow(unsafe_code)]
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        if map.len() != bytes.len() {
+            return Err(SegmentError::Damaged(path));
         }
-        if map.get(body.len()..) != Some(sha256(body).as_bytes().as_slice()) {
-            return None;
-        }
-        let min_tag = body.get(120..136)?.try_into().ok()?;
-        let max_tag = body.get(136..152)?.try_into().ok()?;
-        Some(Self { bits, count, min_tag, max_tag, map })
+        let Form { bits, count, min_tag, max_tag } = form;
+        Ok(Self { map, bits, count, min_tag, max_tag })
     }
 
     /// Rows, padding included.
@@ -168,6 +161,31 @@ impl Segment {
             }
         }
         None
+    }
+}
+
+/// What a whole segment file says of itself.
+struct Form {
+    bits: u32,
+    count: u32,
+    min_tag: [u8; TAG_LEN],
+    max_tag: [u8; TAG_LEN],
+}
+
+impl Form {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let body = bytes.get(..bytes.len().checked_sub(CHECKSUM_LEN)?)?;
+        let bits = u32::from(*body.get(11)?);
+        let count = read_u32(body, 12)?;
+        if bits > MAX_BITS || body.len() != HEADER_LEN + directory_len(bits) + ROW_LEN * count as usize {
+            return None;
+        }
+        if bytes.get(body.len()..) != Some(sha256(body).as_bytes().as_slice()) {
+            return None;
+        }
+        let min_tag = body.get(120..136)?.try_into().ok()?;
+        let max_tag = body.get(136..152)?.try_into().ok()?;
+        Some(Self { bits, count, min_tag, max_tag })
     }
 }
 

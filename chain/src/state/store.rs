@@ -27,7 +27,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Header, MAX_HEADER_BYTES};
-use crate::error::StoreError;
 use crate::receipt::ReceiptCode;
 use crate::state::keys;
 use crate::state::tree::{Changes, State};
@@ -41,6 +40,26 @@ const STATE: u8 = b's';
 const OUTCOME: u8 = b'o';
 const LOG: u8 = b'l';
 const CHECKSUM_LEN: usize = 4;
+
+/// What can go wrong with the state store in use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// sled's own error.
+    #[error("{0}")]
+    Sled(#[from] sled::Error),
+    /// A directory could not be made or moved.
+    #[error("{path}: {source}")]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store did not open even after its directory was moved aside.
+    #[error("{0}: a new state store does not open")]
+    Unusable(PathBuf),
+}
 
 /// What became of a sender's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +132,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: the directory cannot be used at all.
     pub fn open(dir: &Path) -> Result<Loaded, StoreError> {
-        match attempt(dir) {
+        match attempt(dir, STALL, load) {
             Attempt::Opened(loaded) => return Ok(*loaded),
             Attempt::Failed(error) => return Err(error),
             Attempt::Damaged(why) => {
@@ -121,7 +140,7 @@ impl Store {
                 tracing::warn!(why, aside = %aside.display(), "state store is damaged; rebuilding it from the block archive");
             }
         }
-        match attempt(dir) {
+        match attempt(dir, STALL, load) {
             Attempt::Opened(loaded) => Ok(*loaded),
             Attempt::Failed(error) => Err(error),
             Attempt::Damaged(_) => Err(StoreError::Unusable(dir.to_owned())),
@@ -184,7 +203,7 @@ impl Store {
 }
 
 /// Opens and reads on a thread of its own; gives up when that makes no progress.
-fn attempt(dir: &Path) -> Attempt {
+fn attempt(dir: &Path, stall: Duration, load: fn(&Path, &AtomicU64) -> Attempt) -> Attempt {
     let progress = Arc::new(AtomicU64::new(0));
     let (sender, receiver) = mpsc::sync_channel(1);
     let (path, counter) = (dir.to_owned(), progress.clone());
@@ -207,7 +226,7 @@ fn attempt(dir: &Path) -> Attempt {
         let now = progress.load(Ordering::Relaxed);
         if now != seen {
             (seen, since) = (now, Instant::now());
-        } else if since.elapsed() >= STALL {
+        } else if since.elapsed() >= stall {
             return Attempt::Damaged("opening it hangs");
         }
     }
@@ -223,9 +242,14 @@ fn load(dir: &Path, progress: &AtomicU64) -> Attempt {
     };
     let mut entries = Vec::new();
     let (mut local_entries, mut meta) = (0_u64, None);
+    let mut before: Option<sled::IVec> = None;
     for entry in db.iter() {
         progress.fetch_add(1, Ordering::Relaxed);
         let Ok((key, value)) = entry else { return Attempt::Damaged("an entry does not read") };
+        // A damaged tree could lead round in a circle.
+        if before.replace(key.clone()).is_some_and(|before| before >= key) {
+            return Attempt::Damaged("its keys do not ascend");
+        }
         match key.split_first() {
             Some((&STATE, state_key)) => entries.push((state_key.to_vec(), value.to_vec())),
             Some((&OUTCOME, _)) if read_checked::<Outcome>(&key, &value).is_some() => local_entries += 1,
@@ -305,4 +329,46 @@ fn read_checked<T: DeserializeOwned>(key: &[u8], sealed: &[u8]) -> Option<T> {
         return None;
     }
     codec::decode(value, 1024).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+
+    #[test]
+    fn a_store_that_hangs_or_panics_is_damaged_and_a_slow_one_is_not() {
+        let dir = Path::new("unused");
+        let hangs = attempt(dir, SHORT, |_, _| {
+            loop {
+                thread::park();
+            }
+        });
+        assert!(matches!(hangs, Attempt::Damaged("opening it hangs")));
+        let panics = attempt(dir, SHORT, |_, _| panic!("inside sled"));
+        assert!(matches!(panics, Attempt::Damaged("opening it panicked")));
+        let slow = attempt(dir, SHORT, |dir, progress| {
+            for _ in 0..10 {
+                thread::sleep(Duration::from_millis(100));
+                progress.fetch_add(1, Ordering::Relaxed);
+            }
+            Attempt::Failed(StoreError::Unusable(dir.to_owned()))
+        });
+        assert!(matches!(slow, Attempt::Failed(_)));
+    }
+
+    #[test]
+    fn a_local_entry_whose_bytes_changed_is_not_read() {
+        let outcome = Outcome { id: TxId::ZERO, height: Height(7), code: ReceiptCode::Applied };
+        let sealed = with_checksum(b"key", codec::encode(&outcome));
+        assert_eq!(read_checked(b"key", &sealed), Some(outcome));
+        assert_eq!(read_checked::<Outcome>(b"kez", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!(read_checked::<Outcome>(b"key", &changed), None);
+        }
+        assert_eq!(read_checked::<Outcome>(b"key", &sealed[..3]), None);
+    }
 }
