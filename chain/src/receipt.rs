@@ -128,14 +128,14 @@ codes! {
 impl ReceiptCode {
     /// The number.
     #[must_use]
-    pub const fn code(self) -> u16 {
+    pub const fn number(self) -> u16 {
         self as u16
     }
 
     /// Whether a transaction with this code used up its sequence number. One that did not may come again.
     #[must_use]
     pub const fn consumes_sequence(self) -> bool {
-        self.code() == 0 || self.code() >= 100
+        self.number() == 0 || self.number() >= 100
     }
 }
 
@@ -147,19 +147,19 @@ pub struct CodeUnknown(pub u16);
 impl TryFrom<u16> for ReceiptCode {
     type Error = CodeUnknown;
     fn try_from(code: u16) -> Result<Self, Self::Error> {
-        Self::ALL.iter().copied().find(|c| c.code() == code).ok_or(CodeUnknown(code))
+        Self::ALL.iter().copied().find(|c| c.number() == code).ok_or(CodeUnknown(code))
     }
 }
 
 impl std::fmt::Display for ReceiptCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.name(), self.code())
+        write!(f, "{} ({})", self.name(), self.number())
     }
 }
 
 impl Serialize for ReceiptCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u16(self.code())
+        serializer.serialize_u16(self.number())
     }
 }
 

@@ -232,9 +232,9 @@ fn every_receipt_code_is_produced_by_its_case() {
 fn the_registry_in_specs_lists_every_code_with_its_name() {
     let text = include_str!("../../specs/errors.md");
     for code in ReceiptCode::ALL {
-        let row = format!("| {} | `{}` |", code.code(), code.name());
+        let row = format!("| {} | `{}` |", code.number(), code.name());
         assert!(text.contains(&row), "specs/errors.md has no row {row}");
-        assert_eq!(ReceiptCode::try_from(code.code()), Ok(*code));
+        assert_eq!(ReceiptCode::try_from(code.number()), Ok(*code));
     }
     assert!(ReceiptCode::try_from(99).is_err());
 }

@@ -38,7 +38,7 @@ fn observe(ledger: &Ledger) -> Observed {
         .iter()
         .map(|(period, publisher, seq, _)| ledger.index().segment(*period, publisher, *seq).unwrap().rows().to_vec())
         .collect();
-    let outcome = |n| ledger.outcome(&id("INST-01"), n).unwrap().map(|(tx, height, code)| (tx, height, code.code()));
+    let outcome = |n| ledger.outcome(&id("INST-01"), n).unwrap().map(|(tx, height, code)| (tx, height, code.number()));
     Observed {
         tip: view.digest,
         state_root: view.state.root(),
