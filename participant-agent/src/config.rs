@@ -112,8 +112,11 @@ pub struct AgentConfig {
     pub engine_threads: usize,
 }
 
+/// Threads of the consensus engine unless the configuration says otherwise.
+pub const DEFAULT_ENGINE_THREADS: usize = 2;
+
 const fn default_engine_threads() -> usize {
-    2
+    DEFAULT_ENGINE_THREADS
 }
 
 /// A configuration whose every field is in range.

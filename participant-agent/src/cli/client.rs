@@ -19,8 +19,10 @@ use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
 use super::exit::{CliError, Exit};
-use crate::api::auth::{self, Role, TOKEN_FILE};
+use crate::api::auth::{self, TOKEN_FILE};
 use crate::config;
+
+pub use crate::api::auth::Role;
 
 /// Longest answer, bytes: the answers of a large screening.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
@@ -61,6 +63,12 @@ impl LocalApi {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// GETs JSON.
@@ -137,7 +145,10 @@ impl LocalApi {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| no_agent())?;
         let connection = tokio::spawn(connection);
         let response = sender.send_request(request).await.map_err(|_| {
-            CliError::new(Exit::NoAgent, format_args!("the agent at {} closed the connection; see its log", self.address))
+            CliError::new(
+                Exit::NoAgent,
+                format_args!("the agent at {} closed the connection; see its log", self.address),
+            )
         })?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;

@@ -1,9 +1,83 @@
-//! The command line: one subcommand a file; prints, never decides.
+//! The command line: one subcommand a file; it prints and never decides.
 
+pub mod audit;
 pub mod check;
 pub mod client;
+pub mod config;
+pub mod doctor;
 pub mod exit;
+pub mod init;
+pub mod keys;
 pub mod output;
 pub mod publish;
 pub mod run;
 pub mod screen;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::{CliError, Exit};
+use crate::demo;
+
+/// Riskveil: ask other institutions about an applicant without telling anyone whom.
+#[derive(Debug, Parser)]
+#[command(name = "participant-agent", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Prints results and errors as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Init(init::InitArgs),
+    Run(run::RunArgs),
+    Publish(publish::PublishArgs),
+    Check(check::CheckArgs),
+    Screen(screen::ScreenArgs),
+    Audit(audit::AuditArgs),
+    Keys(keys::KeysArgs),
+    Doctor(doctor::DoctorArgs),
+    Config(config::ConfigArgs),
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it ran, and what it checked does not hold; 2 command line, configuration or \
+    input file; 3 no agent answers or its token is refused; 4 refused by the policy or a missing consent; 5 not every \
+    responder answered; 6 disk, port or lock; 7 key or passphrase";
+
+/// Carries a command out and says how the program ends; errors are printed.
+pub async fn dispatch(cli: Cli) -> Exit {
+    let Cli { json, command } = cli;
+    let ended = match command {
+        Command::Demo(args) => run_demo(args).await,
+        Command::Init(args) => init::execute(args, json).await,
+        Command::Run(args) => run::execute(args, json).await,
+        Command::Publish(args) => publish::execute(args, json).await,
+        Command::Check(args) => check::execute(args, json).await,
+        Command::Screen(args) => screen::execute(args, json).await,
+        Command::Audit(args) => audit::execute(args, json).await,
+        Command::Keys(args) => keys::execute(args, json).await,
+        Command::Doctor(args) => doctor::execute(args, json).await,
+        Command::Config(args) => config::execute(args, json).await,
+    };
+    ended.unwrap_or_else(|error| {
+        error.print(json);
+        error.exit()
+    })
+}
+
+async fn run_demo(args: demo::DemoArgs) -> Result<Exit, CliError> {
+    match demo::execute(args).await {
+        Ok(true) => Ok(Exit::Done),
+        Ok(false) => Ok(Exit::NotHeld),
+        Err(error) => Err(CliError::new(Exit::NotHeld, format_args!("{error:#}"))),
+    }
+}
+
+/// Today in Asia/Shanghai, `YYYY-MM-DD`.
+#[must_use]
+pub fn today() -> String {
+    crate::clock::Clock::system().today().to_string()
+}
