@@ -1,5 +1,7 @@
 //! Walk B, steps 8 to 10: sealed windows, and each finding with the deviation that brings it about.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity)] // tables of (change, expected)
+
 mod common;
 
 use common::{CARD, GENESIS_S, MOBILE, NOW_S, OTHER_RESIDENT, RESIDENT, World, identifier, member_id};
@@ -374,6 +376,16 @@ mod findings {
         logs.head_time_s = NOW_S + 300;
         let report = logs.reconcile();
         assert_eq!((report.findings.len(), report.counts.pending), (0, 2));
+    }
+
+    #[test]
+    fn an_entry_logged_late_under_an_old_window_makes_nobody_else_late() {
+        let mut logs = Logs::honest();
+        logs.queries.clear();
+        logs.logged_at_s = NOW_S + 900;
+        let report = logs.reconcile();
+        assert!(report.findings.iter().all(|finding| finding.kind == FindingKind::Late), "{:?}", kinds(&report));
+        assert_eq!(report.counts.pending, 2);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Walk A, steps 3 and 4: rows, batches and what every validator refuses.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{RESIDENT, World, identifier, record};
@@ -90,7 +92,7 @@ fn a_plan_keeps_every_row_and_its_batches_tile_the_tag_space() {
 #[test]
 fn duplicate_tags_are_refused() {
     let mut twice = rows(3);
-    twice.push(twice[0].clone());
+    twice.push(twice[0]);
     let refused = plan_batches(twice, &SecretBytes::from_bytes([2; 32]), MAX_ROWS);
     assert_eq!(refused.unwrap_err(), PublishError::DuplicateTag);
     let refused = plan_batches(rows(3), &SecretBytes::from_bytes([2; 32]), 100);

@@ -1,5 +1,7 @@
 //! Walk B, steps 3 to 8: each refusal reason, each condition of `clear`, each response fault says no.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity)] // tables of (change, expected)
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -377,7 +379,7 @@ mod refusals {
         let changes: [fn(&mut EvaluateRequest); 5] = [
             |r| r.core.purpose = Purpose::ALL[1],
             |r| r.core.items.swap(0, 1),
-            |r| r.core.items[1] = r.core.items[0].clone(),
+            |r| r.core.items[1] = r.core.items[0],
             |r| r.core.nonce[0] ^= 1,
             |r| r.core.consent_commit = Digest32::ZERO,
         ];
@@ -745,7 +747,7 @@ mod conditions_of_clear {
         let bytes = world.respond(0, &addressed.requests[0]).encode();
         // the binding on chain is verified before it is used: another K_Y has no proof
         let (own, other) = (&world.publishers[0], &world.publishers[1]);
-        let forged = riskveil_crypto::announce::KeyBinding { k_y: other.binding.k_y, ..own.binding.clone() };
+        let forged = riskveil_crypto::announce::KeyBinding { k_y: other.binding.k_y, ..own.binding };
         let context = own.key.binding_context(AuditKeyId(0));
         assert!(riskveil_crypto::announce::verify_key_binding(&forged, &world.audit.public(), &context).is_err());
         assert!(addressed.state.accept(&world.view(0), &bytes).is_ok());

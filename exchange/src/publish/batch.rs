@@ -100,7 +100,7 @@ pub fn plan_batches(
     let padding = u32::try_from(padded - u64::from(count)).map_err(|_| too_many)?;
     rows.reserve_exact(padding as usize);
     rows.extend((0..padding).map(|index| padding_row(padding_seed, index)));
-    rows.sort_unstable_by(|a, b| a.tag.cmp(&b.tag));
+    rows.sort_unstable_by_key(|row| row.tag);
     if rows.windows(2).any(|pair| pair[0].tag == pair[1].tag) {
         return Err(PublishError::DuplicateTag);
     }

@@ -28,7 +28,8 @@ pub mod session;
 pub use answer::{Fact, MalformedReason, ResponderAnswer, UnavailableReason};
 pub use lookup::{FoundRow, IndexUnavailable, IndexView};
 pub use messages::{
-    Envelope, EvaluateRequest, EvaluateResponse, MAX_REQUEST_LEN, MessageError, Proofs, RequestCore, Shape, ShapeInvalid,
+    Envelope, EvaluateRequest, EvaluateResponse, MAX_REQUEST_LEN, MessageError, Proofs, RequestCore, Shape,
+    ShapeInvalid,
 };
 pub use refusal::RefusalReason;
 pub use report::Report;

@@ -380,6 +380,7 @@ pub struct SignedRefusal {
 
 /// An accepted answer.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one per responder, matched at once
 pub enum Accepted {
     /// Evaluated.
     Evaluated(Box<VerifiedResponse>),

@@ -1,6 +1,6 @@
 //! A small consortium in memory: one lender, one regulator, a few publishers with rows in a map.
 
-#![allow(dead_code, unreachable_pub)] // every test file includes this one and uses its part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // every test file includes this one and uses its part
 
 use std::collections::BTreeMap;
 
@@ -148,7 +148,7 @@ impl World {
         let slot = own.slots.take(record.identifier()).unwrap();
         let row = seal_record(&out, &own.key, slot, &label, &mut self.rng).unwrap();
         let position = own.index.rows.len() as u32;
-        own.index.rows.insert(row.tag, FoundRow { row: row.clone(), batch_seq: 0, position, withdrawn: false });
+        own.index.rows.insert(row.tag, FoundRow { row, batch_seq: 0, position, withdrawn: false });
         row.tag
     }
 
