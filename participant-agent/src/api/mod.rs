@@ -19,6 +19,7 @@
 //!
 //! - **Errors**: every refusal is a problem document ([`problem`])
 
+pub mod audit;
 pub mod auth;
 pub mod chain;
 pub mod checks;
