@@ -1,0 +1,121 @@
+//! The audit: a window with the log of 200 checks at five responders, sealed, opened, checked and reconciled.
+
+use std::hint::black_box;
+
+use riskveil_exchange::audit::entry::{LogEntry, QueryEntry, ReceiptEntry};
+use riskveil_exchange::audit::opened::{OpenedLogs, RegulatorKey, SeenWindow};
+use riskveil_exchange::audit::reconcile::{Reconciliation, reconcile};
+use riskveil_exchange::audit::request_check::LoggedRequest;
+use riskveil_exchange::audit::window::{LogPayload, SealTo, SealedWindow, WindowScope, payload_budget};
+use riskveil_exchange::ids::{Height, MemberId, Window};
+use riskveil_exchange::query::messages::Shape;
+
+use crate::meter::Table;
+use crate::world::{GENESIS_S, NOW_S, PUBLISHERS, World, rng, subject};
+
+const CHECKS: usize = 200;
+
+/// A window as the chain holds it.
+struct OnChain {
+    scope: WindowScope,
+    payload: LogPayload,
+}
+
+impl OnChain {
+    fn seal<E: LogEntry>(world: &World, member: &MemberId, entries: &[E]) -> Self {
+        let (first_window, last_window) = (Window(0), Window(0));
+        let scope = WindowScope { chain_id: world.chain_id, member: member.clone(), first_window, last_window };
+        let to = SealTo { audit_key_id: world.audit_key_id, key: &world.seal.public() };
+        let (bucket, budget) = (world.policy.min_log_bucket, payload_budget(&world.policy));
+        let sealed = SealedWindow::build(&scope, entries, to, bucket, budget, &mut rng(7)).unwrap();
+        assert_eq!(sealed.taken, entries.len());
+        Self { scope, payload: sealed.payload }
+    }
+
+    fn open<E: LogEntry>(&self, logs: &mut OpenedLogs, keys: &[RegulatorKey<'_>]) {
+        let (kind, scope, payload) = (E::KIND, &self.scope, &self.payload);
+        let seen = SeenWindow { kind, scope, height: Height(3), header_time_s: NOW_S, payload };
+        logs.add(&seen, keys);
+    }
+}
+
+/// What both sides log of the checks.
+fn log_checks(world: &World) -> (Vec<QueryEntry>, Vec<Vec<ReceiptEntry>>) {
+    eprintln!("logging {CHECKS} checks");
+    let mut rng = rng(8);
+    let mut receipts: Vec<Vec<ReceiptEntry>> = vec![Vec::new(); PUBLISHERS];
+    let mut check = |serial| {
+        let mut asked = world.ask(Shape::Check, &[subject(serial)], PUBLISHERS, &mut rng);
+        for ((own, request), receipts) in world.publishers.iter().zip(asked.requests).zip(&mut receipts) {
+            let response = world.respond(own, &request.encode(), &mut rng);
+            let head = world.accept(&asked.state, own, &response.encode()).head;
+            assert!(asked.entry.note_outcome(&head.envelope_digest, head.outcome));
+            receipts.push(ReceiptEntry::new(request, response.status, response.digest()));
+        }
+        asked.entry
+    };
+    ((0..CHECKS).map(&mut check).collect(), receipts)
+}
+
+/// Checks what is checked of one entry besides its outcomes: signatures, proofs of knowledge, seal against escrow, consent.
+fn check_entry(world: &World, entry: &QueryEntry, keys: &[RegulatorKey<'_>]) {
+    let (core_digest, proofs_digest) = (entry.core.digest(), entry.proofs.digest());
+    let QueryEntry { core, proofs, seal, envelopes } = entry;
+    let request = LoggedRequest { core, core_digest: &core_digest, proofs, seal };
+    request.is_well_formed().unwrap();
+    for one in envelopes {
+        request.is_signed(&proofs_digest, &one.envelope, &one.signature, &world.lender_identity).unwrap();
+    }
+    assert!(request.faults(keys).is_empty());
+}
+
+/// Entries a second, and bytes on chain.
+pub(crate) fn measure(table: &mut Table, world: &World) {
+    let (entries, receipts) = log_checks(world);
+    let keys = [RegulatorKey { id: world.audit_key_id, audit: &world.audit, seal: &world.seal }];
+    let of_lender = OnChain::seal(world, &world.lender, &entries);
+    let of_responders: Vec<OnChain> =
+        world.publishers.iter().zip(&receipts).map(|(own, receipts)| OnChain::seal(world, &own.id, receipts)).collect();
+
+    table.section("audit of a window with 200 checks at 5 responders");
+    table.time("lender: seal the window", "check", CHECKS, || {
+        black_box(OnChain::seal(world, &world.lender, &entries));
+    });
+    table.time("regulator: open the lender's window", "check", CHECKS, || {
+        let mut logs = OpenedLogs::default();
+        of_lender.open::<QueryEntry>(&mut logs, &keys);
+        assert_eq!(logs.queries.len(), CHECKS);
+    });
+    table.time("regulator: signatures, proofs, seal against escrow", "check", CHECKS, || {
+        entries.iter().for_each(|entry| check_entry(world, entry, &keys));
+    });
+    let key = &keys[0];
+    table.time("  of it: open the seal, read identifiers", "check", CHECKS, || {
+        for QueryEntry { core, proofs, seal, .. } in &entries {
+            let request = LoggedRequest { core, core_digest: &core.seal_digest, proofs, seal };
+            black_box(request.open_seal(key)).unwrap();
+        }
+    });
+    let members = world.members();
+    table.time("regulator: open both sides' logs and reconcile", "check", CHECKS, || {
+        let mut logs = OpenedLogs::default();
+        of_lender.open::<QueryEntry>(&mut logs, &keys);
+        of_responders.iter().for_each(|window| window.open::<ReceiptEntry>(&mut logs, &keys));
+        let input = Reconciliation {
+            chain_id: &world.chain_id,
+            genesis_time_s: GENESIS_S,
+            first_block_time_s: GENESIS_S,
+            policy: &world.policy,
+            members: &members,
+            keys: &keys,
+            head_time_s: NOW_S,
+        };
+        let report = reconcile(&input, &logs);
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        assert_eq!(report.counts.matched as usize, CHECKS * PUBLISHERS);
+    });
+    let bytes = of_lender.payload.encode().len();
+    table.size("lender's log on chain", "check", CHECKS, bytes, None);
+    let bytes = of_responders[0].payload.encode().len();
+    table.size("one responder's log on chain", "check", CHECKS, bytes, None);
+}
