@@ -233,13 +233,11 @@ impl Mempool {
         let queue = self.lock();
         let mut runs: Vec<(u64, usize, Arc<Submission>)> = Vec::new();
         for (sender, pending) in &queue.pending {
-            let mut next = next_sequence(sender);
+            let first = next_sequence(sender);
+            let without_gap =
+                (first..).zip(pending.range(first..)).take_while(|(next, (sequence, _))| next == *sequence);
             let mut arrival = 0;
-            for (sequence, waiting) in pending.range(next..) {
-                if *sequence != next {
-                    break;
-                }
-                next += 1;
+            for (_, (_, waiting)) in without_gap {
                 // A transaction goes no earlier than those of its sender before it.
                 arrival = waiting.arrival.max(arrival);
                 runs.push((arrival, waiting.bytes, waiting.submission.clone()));

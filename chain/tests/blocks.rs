@@ -1,5 +1,7 @@
 //! An honest validator votes for no block that breaks a rule, each rule with a block that breaks it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use std::sync::Arc;

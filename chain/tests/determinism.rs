@@ -1,5 +1,7 @@
 //! The same blocks give the same state at every height, on every path through the ledger, and no bytes stop it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use common::{Chain, Consortium, busy_chain, shared};

@@ -1,5 +1,7 @@
 //! Every receipt code has a case that produces it, and a refused transaction changes nothing but its sender's sequence.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use common::{Chain, FREEZE_S, PERIOD_S, id, log_windows, log_windows_of, publish_rows, rows};

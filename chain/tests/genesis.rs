@@ -1,5 +1,7 @@
 //! The genesis file: round trips, unknown keys, and every rule with a genesis that breaks it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use common::{Consortium, id};

@@ -1,5 +1,7 @@
 //! Look-ups over segments: every row is found where it stands, nothing else is, and the lowest place counts.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use common::{Chain, id, publish_rows, rows};

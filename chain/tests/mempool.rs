@@ -1,5 +1,7 @@
 //! Admission says no for each of its reasons, and `take` gives what a block can carry, in order.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use common::{Chain, id, publish_rows, rows};

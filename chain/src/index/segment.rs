@@ -245,7 +245,7 @@ fn encode(name: &SegmentName, root: &Digest32, rows: &[u8]) -> Option<Vec<u8>> {
     bytes.extend_from_slice(rows);
     let checksum = sha256(&bytes);
     bytes.extend_from_slice(checksum.as_bytes());
-    (rows.len() % ROW_LEN == 0).then_some(bytes)
+    rows.len().is_multiple_of(ROW_LEN).then_some(bytes)
 }
 
 fn header(

@@ -346,7 +346,7 @@ mod tests {
             }
         });
         assert!(matches!(hangs, Attempt::Damaged("opening it hangs")));
-        let panics = attempt(dir, SHORT, |_, _| panic!("inside sled"));
+        let panics = attempt(dir, STALL, |_, _| panic!("inside sled"));
         assert!(matches!(panics, Attempt::Damaged("opening it panicked")));
         let slow = attempt(dir, SHORT, |dir, progress| {
             for _ in 0..10 {
