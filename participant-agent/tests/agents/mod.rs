@@ -1,0 +1,215 @@
+//! Whole agents in one process: real directories, keys, TLS, engine and journals, on free loopback ports.
+
+#![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use participant_agent::api::auth::{Role, TOKEN_FILE, Tokens};
+use participant_agent::cli::client::LocalApi;
+use participant_agent::cli::exit::CliError;
+use participant_agent::keystore::{Keystore, Unlock};
+use participant_agent::run::{GENESIS_FILE, run_until};
+use rand::rngs::OsRng;
+use riskveil_chain::genesis::{Genesis, GenesisAuditKey, genesis_audit_key_context};
+use riskveil_exchange::ids::MemberId;
+use riskveil_exchange::member::{Member, Roles};
+use riskveil_exchange::message::{Kind, MessageHeader};
+use riskveil_exchange::policy::Policy;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The business date of the tests' data.
+pub const AS_OF: &str = "2026-06-30";
+/// The longest any wait of a test may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Directories of all members of a consortium that shares one genesis.
+pub struct Consortium {
+    pub root: TempDir,
+    pub genesis: Genesis,
+}
+
+/// A running agent.
+pub struct Agent {
+    pub dir: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), CliError>>,
+}
+
+pub const PUBLISHER: Roles = Roles { lender: false, publisher: true, validator: false, regulator: false };
+pub const VALIDATOR: Roles = Roles { lender: false, publisher: true, validator: true, regulator: false };
+pub const LENDER: Roles = Roles { lender: true, publisher: false, validator: false, regulator: false };
+pub const REGULATOR: Roles = Roles { lender: false, publisher: false, validator: false, regulator: true };
+
+impl Consortium {
+    /// Makes directories, keys and a genesis; `change` changes a policy with fast blocks and short windows.
+    pub fn new(members: &[(&str, Roles)], change: impl FnOnce(&mut Policy)) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let mut policy = Policy { log_window_s: 2, empty_block_ms: 500, ..Policy::default() };
+        change(&mut policy);
+        let network = "test".to_owned();
+        let mut audit_key = None;
+        let mut entries = Vec::new();
+        for (name, roles) in members {
+            let id = MemberId::new(*name).unwrap();
+            let dir = root.path().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            let ports = participant_agent::ports::free_loopback_ports(3).unwrap();
+            let keystore = Keystore::create(&dir, &Unlock::KeyFile, roles.regulator, &mut OsRng).unwrap();
+            Tokens::create(&dir.join(TOKEN_FILE), &mut OsRng).unwrap();
+            let [api, peer, engine] = [0, 1, 2].map(|at: usize| format!("127.0.0.1:{}", ports[at]));
+            let config = format!(
+                "member = \"{name}\"\napi_listen = \"{api}\"\npeer_listen = \"{peer}\"\nengine_listen = \"{engine}\"\n\
+                 as_of = \"{AS_OF}\"\n"
+            );
+            std::fs::write(dir.join("agent.toml"), config).unwrap();
+            let keys = keystore.member().public();
+            if let Some(secret) = keystore.regulator() {
+                let context = genesis_audit_key_context(&network, &id);
+                audit_key = Some(GenesisAuditKey {
+                    regulator: id.clone(),
+                    y: secret.audit.public(),
+                    y_possession: secret.audit.prove_possession(&context, &mut OsRng),
+                    seal_key: secret.seal.public(),
+                    seal_possession: secret.seal.prove_possession(&context, &mut OsRng),
+                    until_s: now_s() + 365 * 86_400,
+                });
+            }
+            entries.push(Member {
+                id,
+                roles: *roles,
+                identity_key: keys.identity,
+                tls_key: keys.tls,
+                engine_key: keys.engine,
+                peer_address: peer,
+                engine_address: engine,
+            });
+        }
+        entries.sort_by(|a, b| a.id.cmp(&b.id));
+        let genesis = Genesis {
+            header: MessageHeader::new(Kind::Genesis),
+            network,
+            genesis_time_s: now_s() - 5,
+            currency: "CNY".into(),
+            policy,
+            audit_key: audit_key.unwrap(),
+            members: entries,
+        };
+        genesis.check().unwrap();
+        let text = genesis.to_toml().unwrap();
+        for (name, _) in members {
+            std::fs::write(root.path().join(name).join(GENESIS_FILE), &text).unwrap();
+        }
+        Self { root, genesis }
+    }
+
+    pub fn dir(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Starts an agent; it is not ready yet when this returns.
+    pub fn start(&self, name: &str) -> Agent {
+        Agent::start(self.dir(name))
+    }
+}
+
+impl Agent {
+    pub fn start(dir: PathBuf) -> Self {
+        let (stop, told) = oneshot::channel();
+        let runs = dir.clone();
+        let task = tokio::spawn(async move {
+            run_until(&runs, true, async move {
+                let _ = told.await;
+            })
+            .await
+        });
+        Self { dir, stop: Some(stop), task }
+    }
+
+    pub fn api(&self, role: Role) -> LocalApi {
+        LocalApi::open(&self.dir, role).unwrap()
+    }
+
+    pub async fn status(&self) -> Option<Value> {
+        self.api(Role::Operator).get("/v1/chain/status").await.ok()
+    }
+
+    /// Waits until the agent's chain status holds.
+    pub async fn until(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if self.task.is_finished() {
+                panic!("{} ended while waiting for {what}: {:?}", self.dir.display(), (&mut self.task).await);
+            }
+            if let Some(status) = self.status().await
+                && holds(&status)
+            {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "waited too long for {what}: {:?}", self.status().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn stop(mut self) -> Result<(), CliError> {
+        let _ = self.stop.take().unwrap().send(());
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
+    }
+
+    /// Publishes a file and waits until it is done.
+    pub async fn publish(&self, csv: &str) -> Value {
+        let api = self.api(Role::Operator);
+        let path = format!("/v1/publications?as_of={AS_OF}");
+        let started: Value = api.post_bytes(&path, "text/csv", csv.as_bytes().to_vec()).await.unwrap();
+        self.published(started["id"].as_str().unwrap()).await
+    }
+
+    /// Waits until a publication is done.
+    pub async fn published(&self, id: &str) -> Value {
+        let api = self.api(Role::Operator);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status: Value = api.get(&format!("/v1/publications/{id}")).await.unwrap();
+            if status["state"] == "done" {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{status}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Checks one subject.
+    pub async fn check(&self, subject: Value) -> Result<Value, CliError> {
+        self.api(Role::Underwriter).post("/v1/checks", &check_body(subject)).await
+    }
+}
+
+pub fn check_body(subject: Value) -> Value {
+    serde_json::json!({
+        "subject": subject, "purpose": "pre_loan_approval", "consent_digest": "ab".repeat(32), "as_of": AS_OF
+    })
+}
+
+/// The verdict (and reason) of an institution in a report.
+pub fn verdict(report: &Value, institution: &str) -> String {
+    let answers = report["answers"].as_array().unwrap();
+    let answer = answers.iter().find(|answer| answer["institution"] == institution).unwrap();
+    let reason = answer["reason"].as_str().map(|reason| format!("({reason})")).unwrap_or_default();
+    format!("{}{reason}", answer["verdict"].as_str().unwrap())
+}
+
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
