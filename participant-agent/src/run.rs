@@ -8,6 +8,7 @@
 //! - **Errors**: [`CliError`] with one sentence: what fails at the start, the engine's end, a disk that refuses
 //! - **Security**: keys are opened before any port; the local API listens where the configuration says, loopback by default
 
+use std::future::Future;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::peers::tls::TlsIdentity;
 use crate::period_keys::PeriodKeys;
 use crate::query_log::{QueryLog, QueryLogKeys};
 use crate::records::{self, RecordBook};
+use crate::regulator::Regulator;
 use crate::responder::{ResponderMemory, Restored};
 use crate::telemetry::{self, Metrics};
 use crate::walks::publisher::{self, Publisher};
@@ -69,6 +71,22 @@ struct Sockets {
 /// # Errors
 /// [`CliError`].
 pub async fn run(dir: &Path, json: bool) -> Result<(), CliError> {
+    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    let (mut interrupt, mut terminate) = signals.map_err(|error| CliError::new(Exit::Io, error))?;
+    let told = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    run_until(dir, json, told).await
+}
+
+/// Runs the agent of a directory until `told` is ready.
+///
+/// # Errors
+/// [`CliError`].
+pub async fn run_until(dir: &Path, json: bool, told: impl Future<Output = ()>) -> Result<(), CliError> {
     let config = config::load(dir)?;
     telemetry::init(config.log_format, config.log_level);
     let _lock = DirLock::acquire(dir)?;
@@ -87,7 +105,7 @@ pub async fn run(dir: &Path, json: bool) -> Result<(), CliError> {
     serve(&context, &tokens, sockets, &stopping, &mut tasks)?;
     start_tasks(&context, &stopping, &mut tasks);
     announce(&context, json);
-    let ended = until_stopped(&node, &mut tasks).await;
+    let ended = until_stopped(&node, &mut tasks, told).await;
     tracing::info!("the agent stops");
     // the receivers are the tasks and servers that are left
     let _nobody_left = stop.send(true);
@@ -114,7 +132,7 @@ pub fn read_genesis(dir: &Path) -> Result<Genesis, CliError> {
 }
 
 /// The genesis entry of this agent, if it has this agent's name and keys.
-fn own_entry(genesis: &Genesis, config: &ValidConfig, keystore: &Keystore) -> Result<Member, CliError> {
+pub(crate) fn own_entry(genesis: &Genesis, config: &ValidConfig, keystore: &Keystore) -> Result<Member, CliError> {
     let member = genesis.member(&config.member).ok_or_else(|| {
         CliError::new(Exit::Usage, format_args!("{GENESIS_FILE} has no member {}; is it the right consortium's?", config.member))
     })?;
@@ -228,7 +246,10 @@ fn serve(
     let identity = TlsIdentity::from_seed(&context.keystore.member().tls_seed).map_err(setup)?;
     let tls = identity.server_config(directory.clone()).map_err(setup)?;
     let (api, peers) = (listener(sockets.api)?, listener(sockets.peers)?);
-    let local = api::local(context, tokens, None);
+    let regulator =
+        Regulator::new(&context.member, context.node.clone(), context.outbox.clone(), context.keystore.clone());
+    let audit = regulator.map(|regulator| api::audit::routes(&Arc::new(regulator), tokens));
+    let local = api::local(context, tokens, audit);
     let (routes, stop) = (api::peers(context), stopping.clone());
     tasks.spawn(async move {
         serve_peers(peers, tls, directory, routes, Limits::PEERS, stop).await;
@@ -308,13 +329,10 @@ fn announce(context: &Context, json: bool) {
     }
 }
 
-/// Waits for a signal, the engine's end, or a task that cannot go on.
-async fn until_stopped(node: &Node, tasks: &mut JoinSet<Ended>) -> Ended {
-    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
-    let (mut interrupt, mut terminate) = signals.map_err(|error| CliError::new(Exit::Io, error))?;
+/// Waits until the agent is told to stop, the engine ends, or a task cannot go on.
+async fn until_stopped(node: &Node, tasks: &mut JoinSet<Ended>, told: impl Future<Output = ()>) -> Ended {
     tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = told => Ok(()),
         ended = node.stopped() => match ended {
             Ok(()) => Err(CliError::new(Exit::Io, "the consensus engine ended")),
             Err(error) => Err(CliError::new(Exit::Io, error)),
