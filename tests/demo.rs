@@ -2,20 +2,11 @@
 //!
 //! Runs the built binary as a user would. Consortia run one after the other: each starts seven processes.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use riskveil_tests::checker::{DEFAULT_KEYS, Form, check};
 use riskveil_tests::fixtures::{AS_OF, Fixture};
-
-/// The binary that `cargo test --workspace` builds beside the tests.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let binary = folder.join("participant-agent");
-    assert!(binary.exists(), "{} is not built: run `cargo test --release --workspace`", binary.display());
-    binary
-}
+use riskveil_tests::processes::binary;
 
 fn run_demo(fixture: &Fixture) {
     let out = tempfile::tempdir().expect("a folder");

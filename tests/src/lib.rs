@@ -7,6 +7,7 @@ pub mod answers;
 pub mod checker;
 pub mod fixtures;
 pub mod oracle;
+pub mod processes;
 mod table;
 
 pub use table::Malformed;
