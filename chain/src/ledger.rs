@@ -27,7 +27,7 @@ use crate::error::{BlockInvalid, LedgerError};
 use crate::execute::{BlockContext, Executed, Execution, genesis_changes};
 use crate::genesis::Genesis;
 use crate::index::RowIndex;
-use crate::mempool::{AdmissionError, Admitted, Mempool};
+use crate::mempool::{AdmissionError, Admitted, Limits, Mempool};
 use crate::receipt::ReceiptCode;
 use crate::state::store::{Loaded, LocalEntries, LogLocation, Store, StoreError};
 use crate::state::tree::{Changes, State};
@@ -109,7 +109,7 @@ impl Ledger {
         let digest = header.digest();
         let view = FinalizedView { digest, header, state: Arc::new(state) };
         let inner = Inner {
-            mempool: Mempool::new(chain_id, room),
+            mempool: Mempool::new(chain_id, Limits::new(room)),
             recent: Mutex::new(BTreeMap::from([(tip, digest)])),
             height: watch::channel(tip).0,
             store: Mutex::new(store),

@@ -1,7 +1,7 @@
 //! What waits for a block: bounded, idempotent by transaction id, in order of arrival and of each sender's sequence.
 //!
 //! - **Place**: A6: [`Submission`] from a member -> admission -> the next proposal -> gone once final or expired
-//! - **Shapes**: at most [`MAX_PENDING`] transactions and [`MAX_PENDING_BYTES`] in all, a share of both per sender
+//! - **Shapes**: bounded by [`Limits`]: transactions and bytes in all, and of each sender
 //! - **Invariants**: everything in it has a verified signature and a payload that matches its digest and length
 //! - **Errors**: [`AdmissionError`]; `Full` and `SenderFull` pass, the others are the sender's fault
 //! - **Security**: one member can fill only its own share. Ids whose signature verified are remembered, so that a block's
@@ -20,14 +20,35 @@ use crate::receipt::ReceiptCode;
 use crate::state::view::{FinalizedView, StateRead};
 use crate::tx::{MAX_EXPIRY_BLOCKS, MAX_TX_BYTES, Submission, TxId};
 
-/// Most transactions that wait.
-pub const MAX_PENDING: usize = 50_000;
-/// Most bytes that wait, payloads included.
-pub const MAX_PENDING_BYTES: usize = 256 << 20;
-/// Most transactions of one sender that wait.
-pub const MAX_PENDING_PER_SENDER: usize = 4096;
-/// Most bytes of one sender that wait.
-pub const MAX_PENDING_BYTES_PER_SENDER: usize = 64 << 20;
+/// How much may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest submission as it stands in a block, bytes: what a block has room for.
+    pub submission_bytes: usize,
+    /// Most transactions.
+    pub transactions: usize,
+    /// Most bytes, payloads included.
+    pub bytes: usize,
+    /// Most transactions of one sender: how far above its last final sequence number one may be.
+    pub sender_transactions: u64,
+    /// Most bytes of one sender.
+    pub sender_bytes: usize,
+}
+
+impl Limits {
+    /// 50,000 transactions and 256 MiB in all, 4,096 and 64 MiB of one sender.
+    #[must_use]
+    pub const fn new(submission_bytes: usize) -> Self {
+        Self {
+            submission_bytes,
+            transactions: 50_000,
+            bytes: 256 << 20,
+            sender_transactions: 4096,
+            sender_bytes: 64 << 20,
+        }
+    }
+}
+
 /// Ids remembered as verified.
 const MAX_VERIFIED: usize = 100_000;
 
@@ -73,7 +94,7 @@ pub enum AdmissionError {
     #[error("transaction and payload do not fit into a block")]
     TooLarge,
     /// The sender's share is used up; wait for blocks.
-    #[error("too many transactions of this sender wait")]
+    #[error("too many bytes of this sender wait")]
     SenderFull,
     /// No room; wait for blocks.
     #[error("too many transactions wait")]
@@ -102,18 +123,18 @@ struct Queue {
 #[derive(Clone, Debug)]
 pub struct Mempool {
     chain_id: Digest32,
-    max_submission_bytes: usize,
+    limits: Limits,
     queue: Arc<Mutex<Queue>>,
     /// (arrivals so far, transactions that wait).
     changed: Arc<watch::Sender<(u64, usize)>>,
 }
 
 impl Mempool {
-    /// An empty pool for a chain whose blocks have room for `max_submission_bytes` besides their header.
+    /// An empty pool.
     #[must_use]
-    pub fn new(chain_id: Digest32, max_submission_bytes: usize) -> Self {
+    pub fn new(chain_id: Digest32, limits: Limits) -> Self {
         let (changed, _) = watch::channel((0, 0));
-        Self { chain_id, max_submission_bytes, queue: Arc::default(), changed: Arc::new(changed) }
+        Self { chain_id, limits, queue: Arc::default(), changed: Arc::new(changed) }
     }
 
     /// Checks a submission against the finalized view and lets it wait. Idempotent by id.
@@ -136,15 +157,15 @@ impl Mempool {
         if queue.ids.contains_key(&id) {
             return Ok(Admitted { id, new: false });
         }
-        if queue.ids.len() >= MAX_PENDING || queue.bytes.saturating_add(bytes) > MAX_PENDING_BYTES {
+        if queue.ids.len() >= self.limits.transactions || queue.bytes.saturating_add(bytes) > self.limits.bytes {
             return Err(AdmissionError::Full);
         }
         let of_sender = queue.pending.get(&sender);
         if of_sender.is_some_and(|p| p.contains_key(&sequence)) {
             return Err(AdmissionError::SequenceTaken(sequence));
         }
-        let (count, used) = of_sender.map_or((0, 0), |p| (p.len(), p.values().map(|t| t.bytes).sum::<usize>()));
-        if count >= MAX_PENDING_PER_SENDER || used.saturating_add(bytes) > MAX_PENDING_BYTES_PER_SENDER {
+        let used = of_sender.map_or(0, |pending| pending.values().map(|t| t.bytes).sum::<usize>());
+        if used.saturating_add(bytes) > self.limits.sender_bytes {
             return Err(AdmissionError::SenderFull);
         }
         queue.arrivals += 1;
@@ -161,7 +182,7 @@ impl Mempool {
         if encoded.len() > MAX_TX_BYTES {
             return Err(AdmissionError::Refused(ReceiptCode::Malformed));
         }
-        if bytes > self.max_submission_bytes { Err(AdmissionError::TooLarge) } else { Ok(bytes) }
+        if bytes > self.limits.submission_bytes { Err(AdmissionError::TooLarge) } else { Ok(bytes) }
     }
 
     fn check_transaction(
@@ -189,7 +210,7 @@ impl Mempool {
         if sequence <= last {
             return Err(AdmissionError::SequenceUsed { sequence, last });
         }
-        if sequence - last > MAX_PENDING_PER_SENDER as u64 {
+        if sequence - last > self.limits.sender_transactions {
             return Err(AdmissionError::SequenceTooFar { sequence, last });
         }
         if !self.is_verified(id) {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Chain, id, publish_rows, rows};
-use riskveil_chain::mempool::{AdmissionError, MAX_PENDING_PER_SENDER};
+use riskveil_chain::mempool::{AdmissionError, Limits, Mempool};
 use riskveil_chain::receipt::ReceiptCode;
 use riskveil_chain::tx::{SignedTransaction, Submission, Transaction, TxBody};
 use riskveil_crypto::digest::Digest32;
@@ -53,7 +53,7 @@ fn each_rule_of_admission_refuses() {
     assert_eq!(submit(changed(&chain, |t| t.expiry_height = Height(10_001))), refused(ReceiptCode::ExpiryTooFar));
     let oversize = changed(&chain, |t| t.body = TxBody::Vote(vec![0; 17 << 10]));
     assert_eq!(submit(oversize), refused(ReceiptCode::Malformed));
-    let far = changed(&chain, |t| t.sequence = MAX_PENDING_PER_SENDER as u64 + 1);
+    let far = changed(&chain, |t| t.sequence = 4097);
     assert_eq!(submit(far), AdmissionError::SequenceTooFar { sequence: 4097, last: 0 });
     assert_eq!(submit(changed(&chain, |t| t.sequence = 0)), AdmissionError::SequenceUsed { sequence: 0, last: 0 });
 
@@ -74,34 +74,26 @@ fn each_rule_of_admission_refuses() {
 }
 
 #[test]
-fn a_sender_fills_its_own_share_and_no_more() {
+fn a_sender_fills_its_own_share_and_all_senders_the_pool() {
     let chain = Chain::new();
-    for sequence in 1..=MAX_PENDING_PER_SENDER as u64 {
-        chain.ledger.submit(plain(&chain, "INST-01", sequence, 50)).unwrap();
+    let view = chain.ledger.view();
+    let one = plain(&chain, "INST-01", 1, 50).block_bytes();
+    let limits = Limits { sender_bytes: 2 * one, ..Limits::new(1 << 20) };
+    let by_sender = Mempool::new(*chain.ledger.chain_id(), limits);
+    for sequence in 1..=2 {
+        by_sender.admit(plain(&chain, "INST-01", sequence, 50), &view).unwrap();
     }
-    // The share is by number here; the number after it is too far, so what is full shows once one place is taken twice.
-    let far = plain(&chain, "INST-01", MAX_PENDING_PER_SENDER as u64 + 1, 50);
-    assert!(matches!(chain.ledger.submit(far), Err(AdmissionError::SequenceTooFar { .. })));
-    chain.ledger.submit(plain(&chain, "INST-02", 1, 50)).unwrap();
-}
+    let third = || plain(&chain, "INST-01", 3, 50);
+    assert_eq!(by_sender.admit(third(), &view), Err(AdmissionError::SenderFull));
+    by_sender.admit(plain(&chain, "INST-02", 1, 50), &view).unwrap();
 
-#[test]
-fn a_senders_bytes_are_bounded() {
-    let chain = Chain::new();
-    let mut error = None;
-    for sequence in 1..200 {
-        let leaves: Vec<Digest32> = (0..4_u8).map(|i| Digest32::new([i; 32])).collect();
-        let blob = vec![u8::try_from(sequence).unwrap(); 900 << 10];
-        let payload = riskveil_exchange::audit::LogPayload { leaves, blob };
-        let (windows, bytes) = common::log_windows_of(sequence, sequence, payload);
-        let transaction = chain.consortium.sign("INST-01", sequence, 50, TxBody::LogQueries(windows));
-        if let Err(refused) = chain.ledger.submit(Submission { transaction, payload: Some(bytes) }) {
-            error = Some(refused);
-            break;
-        }
+    for limits in [Limits { transactions: 2, ..limits }, Limits { bytes: 2 * one, ..limits }] {
+        let full = Mempool::new(*chain.ledger.chain_id(), limits);
+        full.admit(plain(&chain, "INST-01", 1, 50), &view).unwrap();
+        full.admit(plain(&chain, "INST-02", 1, 50), &view).unwrap();
+        assert_eq!(full.admit(plain(&chain, "INST-02", 2, 50), &view), Err(AdmissionError::Full));
+        assert!(!full.admit(plain(&chain, "INST-02", 1, 50), &view).unwrap().new, "idempotent even when full");
     }
-    assert_eq!(error, Some(AdmissionError::SenderFull));
-    chain.ledger.submit(plain(&chain, "INST-02", 1, 50)).unwrap();
 }
 
 #[test]

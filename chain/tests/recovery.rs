@@ -293,6 +293,15 @@ fn a_directory_of_another_chain_or_in_use_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_genesis_that_breaks_a_rule_opens_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut genesis = Consortium::new().genesis;
+    genesis.members.clear();
+    assert!(matches!(Ledger::open(dir.path(), genesis), Err(LedgerError::Genesis(_))));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_an_error_and_not_damage() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), b"").unwrap();

@@ -12,6 +12,7 @@ use riskveil_chain::block::{self, Block, Header};
 use riskveil_chain::execute::{BlockContext, Execution};
 use riskveil_chain::genesis::{Genesis, GenesisAuditKey, announced_audit_key_context, genesis_audit_key_context};
 use riskveil_chain::ledger::{Ledger, Opened};
+use riskveil_chain::mempool::{Limits, Mempool};
 use riskveil_chain::receipt::ReceiptCode;
 use riskveil_chain::state::StateRead;
 use riskveil_chain::tx::{
@@ -194,7 +195,7 @@ impl Chain {
         let genesis = self.ledger.genesis();
         let context = BlockContext { genesis, chain_id: self.ledger.chain_id(), height, time_ms: self.time_ms };
         let view = self.ledger.view();
-        let mempool = riskveil_chain::mempool::Mempool::new(*self.ledger.chain_id(), 1 << 20);
+        let mempool = Mempool::new(*self.ledger.chain_id(), Limits::new(1 << 20));
         let mut execution = Execution::new(context, &view.state, BTreeMap::new(), &mempool);
         let by_digest: BTreeMap<Digest32, &[u8]> = payloads.iter().map(|p| (sha256(p), p.as_slice())).collect();
         for bytes in &transactions {
