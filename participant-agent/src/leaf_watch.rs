@@ -161,6 +161,9 @@ impl LeafWatch {
             let mut all_read = true;
             for (lender, from) in &mut next {
                 if let Err(error) = self.read(&node, lender, from).await {
+                    if *shutdown.borrow() {
+                        return;
+                    }
                     tracing::warn!(%lender, %error, "a lender's log cannot be read yet");
                     all_read = false;
                 }

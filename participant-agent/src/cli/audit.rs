@@ -149,7 +149,11 @@ async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
     let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
     let query = ReconcileQuery { from: args.from.map(Window), through: args.through.map(Window) };
     let report: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
-    if json { print_json(&report) } else { print_reconciled(&report) }
+    if json {
+        print_json(&report)
+    } else {
+        print_reconciled(&report)
+    }
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::NotHeld })
 }
 
@@ -275,10 +279,13 @@ fn shorten(text: &str) -> String {
 /// A Unix time in UTC.
 fn time(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
-    time.map_or_else(|| seconds.to_string(), |t| {
-        let (date, clock) = (t.date(), t.time());
-        format!("{date} {:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
-    })
+    time.map_or_else(
+        || seconds.to_string(),
+        |t| {
+            let (date, clock) = (t.date(), t.time());
+            format!("{date} {:02}:{:02}:{:02}Z", clock.hour(), clock.minute(), clock.second())
+        },
+    )
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::leaf_watch::LeafWatch;
 
 /// One step in `queries.log`.
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a frame is written and dropped")]
 pub(super) enum QueryFrame {
     /// Envelopes about to be sent.
     Begun { number: u64, entry: QueryEntry },
@@ -28,6 +29,7 @@ pub(super) enum QueryFrame {
 
 /// One step in `receipts.log`.
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a frame is written and dropped")]
 pub(super) enum ReceiptFrame {
     /// A response about to leave, and the window that was open.
     Given { number: u64, window: Window, entry: ReceiptEntry },

@@ -123,8 +123,7 @@ impl QueryLog {
         mut on_receipt: impl FnMut(&ReceiptEntry),
     ) -> Result<Self, QueryLogError> {
         let mut book = Book::default();
-        let (queries, _) =
-            Journal::open_with(journal_dir, "queries", keys.queries, |frame| book.replay_query(frame))?;
+        let (queries, _) = Journal::open_with(journal_dir, "queries", keys.queries, |frame| book.replay_query(frame))?;
         let (receipts, _) = Journal::open_with(journal_dir, "receipts", keys.receipts, |frame| {
             if let ReceiptFrame::Given { entry, .. } = &frame {
                 on_receipt(entry);

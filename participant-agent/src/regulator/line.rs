@@ -89,7 +89,11 @@ impl AuditLine {
             purpose: entry.core.purpose,
             core_digest,
             subjects: key.and_then(|key| request.open_seal(key)).map(|plain| subjects(&plain)),
-            responders: entry.envelopes.iter().map(|one| responder(&one.envelope.publisher, one.outcome.as_ref())).collect(),
+            responders: entry
+                .envelopes
+                .iter()
+                .map(|one| responder(&one.envelope.publisher, one.outcome.as_ref()))
+                .collect(),
         }
     }
 }
@@ -123,6 +127,8 @@ pub fn status_word(status: Option<u8>) -> String {
     match status {
         None => "unanswered".to_owned(),
         Some(STATUS_EVALUATED) => "evaluated".to_owned(),
-        Some(code) => RefusalReason::from_code(code).map_or_else(|| format!("status {code}"), |r| r.as_str().to_owned()),
+        Some(code) => {
+            RefusalReason::from_code(code).map_or_else(|| format!("status {code}"), |r| r.as_str().to_owned())
+        }
     }
 }

@@ -22,7 +22,7 @@ use riskveil_chain::{
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::{
     audit::{
-        AuditAction, AuditScope, Finding, OpenedLogs, RegulatorKey, Reconciliation, SubjectTrail, other_side_from,
+        AuditAction, AuditScope, Finding, OpenedLogs, Reconciliation, RegulatorKey, SubjectTrail, other_side_from,
         reconcile_windows, subject_trail,
     },
     ids::{Height, MemberId, Window},
@@ -199,7 +199,9 @@ impl Regulator {
         let view = self.node.ledger().view();
         let (from, to) = self.range(&view, filter.from, filter.to)?;
         let access = self.commit(AuditAction::Log, from, to, &[]).await?;
-        let (entries, matching) = self.with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| list(logs, keys, &filter, from, to)).await?;
+        let (entries, matching) = self
+            .with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| list(logs, keys, &filter, from, to))
+            .await?;
         Ok(LogPage { access, from, to, entries, matching })
     }
 
@@ -211,12 +213,16 @@ impl Regulator {
         let view = self.node.ledger().view();
         let (from, to) = self.range(&view, None, None)?;
         let access = self.commit(AuditAction::Subject, from, to, &identifiers).await?;
-        let trail = self.with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| subject_trail(logs, keys, &identifiers)).await?;
+        let trail = self
+            .with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| {
+                subject_trail(logs, keys, &identifiers)
+            })
+            .await?;
         Ok(SubjectReport { access, from, to, trail })
     }
 
     /// Compares both sides of everything logged in windows `from` to `through`. Without `through`, up to the last window
-    /// whose other side is due: then nothing is pending.
+    /// whose other side is due: then only what was logged late can be pending.
     ///
     /// # Errors
     /// [`RegulatorError`].
@@ -353,6 +359,8 @@ fn list(
             filter.publisher.as_ref().is_none_or(asked)
         })
         .collect();
+    // One lender's entries stand in the order in which they finished: among equal times the last one is the newest.
+    matching.reverse();
     matching.sort_by_key(|(logged_in, entry)| std::cmp::Reverse((entry.core.issued_at_s, logged_in.height)));
     let limit = filter.limit.unwrap_or(100).min(MAX_LOG_LINES);
     let lines = matching.iter().take(limit).map(|(logged_in, entry)| AuditLine::new(logged_in, entry, keys)).collect();

@@ -70,7 +70,9 @@ impl Kept {
     async fn catch_up(&mut self, node: &Node, keystore: &Arc<Keystore>) -> Result<(), LogReadError> {
         let mut fresh = Vec::new();
         for member in &node.ledger().genesis().members {
-            for (has_role, kind) in [(member.roles.lender, LogKind::Queries), (member.roles.publisher, LogKind::Receipts)] {
+            for (has_role, kind) in
+                [(member.roles.lender, LogKind::Queries), (member.roles.publisher, LogKind::Receipts)]
+            {
                 if has_role {
                     self.fetch(node, &member.id, kind, &mut fresh).await?;
                 }

@@ -43,7 +43,9 @@ pub struct LoggedWindow {
 
 /// A log window that this replica's index names and its archive lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log window in block {height} cannot be read from this replica; restart the agent so that it fetches the block")]
+#[error(
+    "the log window in block {height} cannot be read from this replica; restart the agent so that it fetches the block"
+)]
 pub struct LogMissing {
     /// The block.
     pub height: Height,
