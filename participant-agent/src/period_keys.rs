@@ -121,13 +121,21 @@ impl PeriodKeys {
     }
 }
 
-/// The key of the period that the finalized tip is in: as announced, or announced now.
+/// The period that publications go to at a finalized view: the one its header time is in, or the next one from the freeze
+/// on, so that the next snapshot is sealed when its period begins.
+#[must_use]
+pub fn target(context: &Context, view: &FinalizedView) -> Period {
+    let genesis = context.ledger.genesis();
+    let period = view.period(genesis);
+    if view.time_s() >= genesis.freeze_start_s(period) { period.next() } else { period }
+}
+
+/// This publisher's key of a period, current or next: as announced, or announced now, bound to every audit key.
 ///
 /// # Errors
 /// [`PeriodKeyError`].
-pub async fn ensure(context: &Context) -> Result<LiveKey, PeriodKeyError> {
+pub async fn ensure(context: &Context, period: Period) -> Result<LiveKey, PeriodKeyError> {
     let view = context.ledger.view();
-    let period = view.period(context.ledger.genesis());
     if view.period_key(period, &context.member.id).is_none() {
         announce(context, &view, period).await?;
     }

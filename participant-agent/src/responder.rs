@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::rngs::OsRng;
 use riskveil_chain::state::view::{FinalizedView, StateRead};
 use riskveil_exchange::audit::entry::ReceiptEntry;
+use riskveil_exchange::audit::window::payload_budget;
 use riskveil_exchange::ids::MemberId;
+use riskveil_exchange::policy::Policy;
 use riskveil_exchange::query::messages::{EvaluateRequest, EvaluateResponse, MessageError};
 use riskveil_exchange::query::quota::QuotaCounter;
 use riskveil_exchange::query::refusal::{RefusalReason, STATUS_EVALUATED};
@@ -34,8 +36,6 @@ use crate::walks::blocking;
 const MAX_WAITING: usize = 256;
 /// Requests remembered until they expire.
 const MAX_NONCES: usize = 1 << 20;
-/// Receipts that wait for a window; above it requests are turned away.
-const MAX_RECEIPT_BACKLOG_BYTES: usize = 512 << 20;
 
 /// Why a peer gets an HTTP error instead of a signed answer.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +118,7 @@ impl Restored {
 pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Result<Vec<u8>, NotAnswered> {
     let request = EvaluateRequest::decode(bytes)?;
     let _waiting = context.responder.waiting.try_acquire().map_err(|_| NotAnswered::Overloaded)?;
-    if context.query_log.backlog().receipt_bytes > MAX_RECEIPT_BACKLOG_BYTES {
+    if context.query_log.backlog().receipt_bytes > receipts_in_time(&context.ledger.genesis().policy) {
         return Err(NotAnswered::Overloaded);
     }
     let started = std::time::Instant::now();
@@ -138,6 +138,12 @@ pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Res
         context.query_log.receipt(ReceiptEntry::new(request, response.status, response.digest())).await?;
     }
     Ok(response.encode())
+}
+
+/// Bytes of receipts that may wait: a window takes half a block, and a receipt is due `leaf_due_windows` later.
+fn receipts_in_time(policy: &Policy) -> usize {
+    let windows = usize::try_from(policy.leaf_due_windows.saturating_mul(3) / 4).unwrap_or(1).max(1);
+    payload_budget(policy).saturating_mul(windows)
 }
 
 /// Judges with every rule at one finalized view, takes nonce and quota, evaluates.

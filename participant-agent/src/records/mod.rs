@@ -54,8 +54,10 @@ pub enum RecordsError {
 /// What a file brought, as it is acknowledged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Publication {
-    /// 32 hex digits, random.
+    /// 32 hex digits: random, or of the caller's idempotency key.
     pub id: String,
+    /// SHA-256 of the file.
+    pub file: Digest32,
     /// Records taken.
     pub accepted: u64,
     /// Records that were there already.
@@ -170,12 +172,23 @@ impl RecordBook {
         Ok(Self { inner: Mutex::new(inner) })
     }
 
-    /// Takes the records of a file that are new; durable when it returns. The same file again changes nothing.
+    /// Takes the records of a file that are new; durable when it returns. The same file again changes nothing, the same id
+    /// again is the same publication.
     ///
     /// # Errors
     /// [`RecordsError::Journal`] when the disk refuses; then nothing of the file was taken.
-    pub fn accept(&self, id: String, file: Ingested) -> Result<Publication, RecordsError> {
-        self.lock().accept(id, file)
+    pub fn accept(&self, id: String, digest: Digest32, file: Ingested) -> Result<Publication, RecordsError> {
+        let mut inner = self.lock();
+        match inner.publications.iter().find(|publication| publication.id == id) {
+            Some(same) => Ok(same.clone()),
+            None => inner.accept(id, digest, file),
+        }
+    }
+
+    /// The file that a publication of this id brought, if there is one.
+    #[must_use]
+    pub fn file_of(&self, id: &str) -> Option<Digest32> {
+        self.lock().publications.iter().find(|publication| publication.id == id).map(|publication| publication.file)
     }
 
     /// The records that no plan under this key covers, with their slots. `is_live` leaves out those that are no longer held.
@@ -284,7 +297,7 @@ impl fmt::Debug for PlannedBatch {
 }
 
 impl Inner {
-    fn accept(&mut self, id: String, file: Ingested) -> Result<Publication, RecordsError> {
+    fn accept(&mut self, id: String, digest: Digest32, file: Ingested) -> Result<Publication, RecordsError> {
         let mut taken: Vec<(Digest32, Digest32, Record)> = Vec::new();
         let mut added: HashMap<Digest32, usize> = HashMap::new();
         let mut rejected: Vec<_> = file.rejected.iter().map(|row| (row.record_number, row.reason)).collect();
@@ -307,6 +320,7 @@ impl Inner {
         rejected.sort_unstable();
         let publication = Publication {
             id,
+            file: digest,
             accepted: taken.len() as u64,
             duplicates,
             blank_lines: file.blank,

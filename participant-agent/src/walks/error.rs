@@ -33,9 +33,6 @@ pub enum PublishError {
     /// The chain refused a transaction.
     #[error("the chain refused a batch or the seal: {0}")]
     Refused(ReceiptCode),
-    /// Nothing of the period changes before its end.
-    #[error("period {0} is frozen; the records are published at the beginning of the next one")]
-    Frozen(Period),
     /// The period ended meanwhile.
     #[error("period {0} ended meanwhile; the records are published in the next one")]
     PeriodOver(Period),

@@ -14,6 +14,7 @@
 //! ```
 
 use bytes::Bytes;
+use riskveil_crypto::digest;
 use riskveil_exchange::ids::Height;
 use riskveil_exchange::record::Day;
 
@@ -30,19 +31,21 @@ use crate::records::{Publication, RecordBook};
 /// [`PublishError::Ingest`] when it is no file of records, [`PublishError::Records`] when the disk refuses.
 pub async fn accept(book: &RecordBook, id: String, file: Bytes, as_of: Day) -> Result<Publication, PublishError> {
     // A1, A2: bytes -> records and rejected rows
-    let read = super::blocking(move || ingest::csv::read_records(&file, as_of, None)).await?;
+    let (read, digest) = super::blocking(move || {
+        ingest::csv::read_records(&file, as_of, None).map(|read| (read, digest::sha256(&file)))
+    })
+    .await?;
     // A2: durable, and only the new ones
-    Ok(book.accept(id, read)?)
+    Ok(tokio::task::block_in_place(|| book.accept(id, digest, read))?)
 }
 
-/// A3 to A8: publishes every record that this period's snapshot does not have yet; returns the height at which it was complete.
+/// A3 to A8: publishes every record that the period's snapshot does not have yet; returns the height at which it was complete.
 ///
 /// # Errors
 /// [`PublishError`]: what it waits for; call it again later.
 pub async fn publish_pending(context: &Context, book: &RecordBook) -> Result<Height, PublishError> {
-    // the key of the period, announced and bound to every audit key
-    let key = period_keys::ensure(context).await?;
-    snapshot::is_open(context, &key)?;
+    // the key of the period (the next one during the freeze), announced and bound to every audit key
+    let key = period_keys::ensure(context, period_keys::target(context, &context.ledger.view())).await?;
     // A3: record -> row (fingerprint, slot, sealed label), on all cores
     let pending = book.pending(key.id.period, key.id.key_serial, |record| rows::is_live(context, record));
     let drawn = rows::draw(context, &key, &pending).await?;

@@ -1,6 +1,6 @@
 //! The task behind publications: brings the chain up to date with the record book, again and again.
 //!
-//! - **Place**: calls walk A's `publish_pending` when records arrive, when a period begins, when an audit key is announced,
+//! - **Place**: calls walk A's `publish_pending` when records arrive, when a period freezes or begins, when an audit key is announced,
 //!   and after a restart
 //! - **Invariants**: one publication at a time; what fails is tried again, and the reason is shown until it succeeds
 //! - **Errors**: a full disk ends the agent; everything else waits
@@ -52,7 +52,7 @@ impl Publisher {
     #[must_use]
     pub fn status(&self, context: &Context, id: &str) -> Option<PublicationStatus> {
         let view = context.ledger.view();
-        let period = view.period(context.ledger.genesis());
+        let period = period_keys::target(context, &view);
         let key = view.period_key(period, &context.member.id);
         let (publication, batches) = self.book.publication(id, period, key.as_ref().map_or(0, |key| key.key_serial))?;
         let counted = key.as_ref().map_or(0, |key| key.batch_count);
@@ -142,23 +142,22 @@ async fn bring_up_to_date(context: &Context, publisher: &Publisher) -> Result<He
     let height = if publisher.book.has_publications() {
         publish::publish_pending(context, &publisher.book).await?
     } else {
-        period_keys::ensure(context).await?;
+        period_keys::ensure(context, period_keys::target(context, &context.ledger.view())).await?;
         context.ledger.view().height()
     };
     period_keys::destroy_ended(context).map_err(period_keys::PeriodKeyError::from)?;
     Ok(height)
 }
 
-/// Waits for new records, a new period, or an audit key without a binding.
+/// Waits for new records, a freeze, a new period, or an audit key without a binding.
 async fn until_due(
     context: &Context,
     publisher: &Publisher,
     tip: &mut tokio::sync::watch::Receiver<Height>,
 ) {
-    let genesis = context.ledger.genesis();
     let settled = |context: &Context| {
         let view = context.ledger.view();
-        let period = view.period(genesis);
+        let period = period_keys::target(context, &view);
         let unbound = view.audit_keys().iter().any(|key| {
             key.until_s > view.time_s() && view.binding(period, &context.member.id, key.audit_key_id).is_none()
         });

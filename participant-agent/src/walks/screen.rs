@@ -4,6 +4,7 @@
 //! - **Shapes**: one width (1, 2 or 4 items a subject) for the whole run; chunks of 1, 16 or 256 subjects, filled up with padding
 //!   subjects, so that a publisher learns padded sizes only; at most [`MAX_CHUNK_ITEMS`] items a request
 //! - **Invariants**: the order is random; an applicant without consent is never sent; answers are on disk before they are shown
+//! - **Pace**: as fast as the log windows take its entries, so that none of them is late
 //! - **Errors**: [`QueryError`]: the rest was not asked; running the screening again goes on from there
 //! - **Source**: DESIGN.md sections 3 ("Query = audit escrow") and 10 ("Answers")
 
@@ -15,6 +16,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use rand::rngs::OsRng;
 use rand::seq::SliceRandom;
 use riskveil_crypto::Digest32;
+use riskveil_exchange::audit::window::payload_budget;
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::query::answer::ResponderAnswer;
 use riskveil_exchange::query::messages::Shape;
@@ -32,8 +34,6 @@ pub const MAX_CHUNK_ITEMS: usize = 4096;
 const UNDER_WAY: usize = 3;
 /// How long a chunk's answers are waited for.
 const DEADLINE: Duration = Duration::from_secs(25);
-/// Log entries that may wait for a window, bytes; a screening waits above it.
-const MAX_LOG_BACKLOG_BYTES: usize = 256 << 20;
 /// How long a screening waits for a replica that is behind before it gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -130,7 +130,10 @@ async fn ask_chunk(context: &Context, job: &Job, shape: Shape, places: &[u32]) -
     let question = Question { shape, subjects, purpose: job.purpose, deadline: DEADLINE };
     let until = Instant::now() + PATIENCE;
     loop {
-        while context.query_log.backlog().query_bytes > MAX_LOG_BACKLOG_BYTES {
+        // a window takes half a block, and an entry is due `leaf_due_windows` later: a quarter of that waits at most
+        let policy = &context.ledger.genesis().policy;
+        let windows = usize::try_from(policy.leaf_due_windows / 4).unwrap_or(1).max(1);
+        while context.query_log.backlog().query_bytes > payload_budget(policy).saturating_mul(windows) {
             tokio::time::sleep(PAUSE).await;
         }
         match ask_and_settle(context, question.clone()).await {

@@ -21,22 +21,6 @@ use crate::records::RecordBook;
 /// How long this replica may take to index what its own state counts.
 const REPLICATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Refuses to start on a period that is frozen or over.
-///
-/// # Errors
-/// [`PublishError::Frozen`], [`PublishError::PeriodOver`].
-pub fn is_open(context: &Context, key: &LiveKey) -> Result<(), PublishError> {
-    let view = context.ledger.view();
-    let genesis = context.ledger.genesis();
-    if view.period(genesis) != key.id.period {
-        return Err(PublishError::PeriodOver(key.id.period));
-    }
-    if view.time_s() >= genesis.freeze_start_s(key.id.period) {
-        return Err(PublishError::Frozen(key.id.period));
-    }
-    Ok(())
-}
-
 /// Seals the snapshot if it is not; returns the height of the seal.
 ///
 /// # Errors

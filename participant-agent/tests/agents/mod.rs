@@ -47,6 +47,11 @@ pub const REGULATOR: Roles = Roles { lender: false, publisher: false, validator:
 impl Consortium {
     /// Makes directories, keys and a genesis; `change` changes a policy with fast blocks and short windows.
     pub fn new(members: &[(&str, Roles)], change: impl FnOnce(&mut Policy)) -> Self {
+        Self::begun_at(members, change, now_s() - 5)
+    }
+
+    /// The same with the time that period 0 begins.
+    pub fn begun_at(members: &[(&str, Roles)], change: impl FnOnce(&mut Policy), genesis_time_s: u64) -> Self {
         let root = tempfile::tempdir().unwrap();
         let mut policy = Policy { log_window_s: 2, empty_block_ms: 500, ..Policy::default() };
         change(&mut policy);
@@ -92,7 +97,7 @@ impl Consortium {
         let genesis = Genesis {
             header: MessageHeader::new(Kind::Genesis),
             network,
-            genesis_time_s: now_s() - 5,
+            genesis_time_s,
             currency: "CNY".into(),
             policy,
             audit_key: audit_key.unwrap(),
@@ -191,6 +196,25 @@ pub fn check_body(subject: Value) -> Value {
     serde_json::json!({
         "subject": subject, "purpose": "pre_loan_approval", "consent_digest": "ab".repeat(32), "as_of": AS_OF
     })
+}
+
+/// POSTs with an idempotency key; the status and the body.
+pub async fn post_with_key(dir: &Path, path: &str, key: &str, role: Role, body: &[u8]) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let config = participant_agent::config::load(dir).unwrap();
+    let token = participant_agent::api::auth::token_of(&dir.join(TOKEN_FILE), role).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(config.api_listen).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: agent\r\nauthorization: Bearer {}\r\nidempotency-key: {key}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        *token,
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
 }
 
 /// The verdict (and reason) of an institution in a report.
