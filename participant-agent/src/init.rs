@@ -252,7 +252,7 @@ pub fn make_genesis(plan: GenesisPlan, files: Vec<MemberFile>) -> Result<Genesis
     }
     let audit_key = GenesisAuditKey {
         regulator: regulator.clone(),
-        y: audit_key.y.clone(),
+        y: audit_key.y,
         y_possession: audit_key.y_possession,
         seal_key: audit_key.seal_key,
         seal_possession: audit_key.seal_possession,

@@ -1,5 +1,7 @@
 //! The peer channel end to end on loopback: who gets in, who is cut off, and that connections are kept.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what should not be")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -232,4 +234,91 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
         taken += read;
     }
     assert!(taken < 64 << 20, "{taken} bytes");
+}
+
+mod commands {
+    //! The binary as people call it: one sentence and the documented exit code for each thing that goes wrong.
+
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::process::Command;
+
+    /// Runs the binary; returns exit code, standard output and standard error.
+    fn run(dir: &Path, line: &str) -> (i32, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_participant-agent"))
+            .args(line.split_whitespace())
+            .current_dir(dir)
+            .env("RISKVEIL_PASSPHRASE_FILE", dir.join("passphrase"))
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn refused(dir: &Path, line: &str, exit: i32, sentence: &str) {
+        let (code, _, error) = run(dir, line);
+        assert!(code == exit && error.contains(sentence), "{line}: exit {code}, {error}");
+        assert!(error.trim_end().lines().count() == 1 || exit == 2, "{error}");
+    }
+
+    /// A directory `a` with a lender, `r` with the regulator, `v` with the validator, and the genesis in `a`.
+    fn consortium(dir: &Path) {
+        for line in [
+            "init member --dir a --id LENDER-01 --roles lender --base-port 0",
+            "init member --dir v --id INST-01 --roles publisher,validator --base-port 0",
+            "init member --dir r --id REGULATOR-01 --roles regulator --base-port 0 --network test",
+            "init genesis --network test --out a/genesis.toml a/member.toml v/member.toml r/member.toml",
+        ] {
+            let (code, _, error) = run(dir, line);
+            assert_eq!(code, 0, "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_sentence_with_its_exit_code() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        consortium(dir);
+        let (code, out, _) = run(dir, "keys check --dir a --json");
+        assert_eq!((code, out.contains("\"ok\":true")), (0, true), "{out}");
+
+        refused(dir, "run --dir nowhere", 2, "agent.toml: there is no such file; make it with");
+        refused(dir, "run --dir v", 2, "genesis.toml is missing");
+        refused(dir, "init member --dir a --id LENDER-01 --roles lender --base-port 0", 2, "exists already");
+        refused(dir, "init member --dir x --id R --roles regulator --base-port 0", 2, "give --network NAME");
+        refused(dir, "publish a/agent.toml --dir a", 3, "no agent answers at 127.0.0.1:");
+        refused(dir, "doctor --dir a --offline --bogus --json", 2, "{\"error\":\"unexpected argument '--bogus'");
+
+        let config = std::fs::read_to_string(dir.join("a/agent.toml")).unwrap();
+        std::fs::write(dir.join("a/agent.toml"), format!("{config}log_levle = \"info\"\n")).unwrap();
+        refused(dir, "config check --dir a", 2, "did you mean `log_level`?");
+        std::fs::write(dir.join("a/agent.toml"), &config).unwrap();
+
+        let api = participant_agent::config::load(&dir.join("a")).unwrap().api_listen;
+        let held = TcpListener::bind(api).unwrap();
+        refused(dir, "run --dir a", 6, "is already in use; stop its owner or change api_listen in agent.toml");
+        let (code, out, _) = run(dir, "doctor --dir a --offline --json");
+        assert_eq!((code, out.contains("is already in use")), (1, true), "{out}");
+        drop(held);
+        let (code, out, _) = run(dir, "doctor --dir a --offline");
+        assert_eq!((code, out.contains("FAIL")), (0, false), "{out}");
+
+        std::fs::remove_file(dir.join("a/keys/kek")).unwrap();
+        refused(dir, "run --dir a", 7, "keys/kek is missing; restore keys/ from a backup");
+    }
+
+    #[test]
+    fn a_wrong_passphrase_is_one_sentence_and_exit_code_7() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        std::fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
+        let line = "init member --dir p --id INST-02 --roles publisher --base-port 0 --passphrase";
+        assert_eq!(run(dir, line).0, 0);
+        assert_eq!(run(dir, "keys show --dir p").0, 0);
+        std::fs::write(dir.join("passphrase"), "battery staple\n").unwrap();
+        refused(dir, "keys show --dir p", 7, "error: the passphrase is wrong");
+        std::fs::remove_file(dir.join("passphrase")).unwrap();
+        refused(dir, "keys show --dir p", 6, "passphrase: No such file");
+        assert!(!dir.join("p/keys/kek").exists());
+    }
 }

@@ -17,7 +17,7 @@ use crate::api::auth::{TOKEN_FILE, Tokens};
 use crate::clock::Clock;
 use crate::config::{self, ValidConfig};
 use crate::keystore::{Keystore, Unlock};
-use crate::lock::DirLock;
+use crate::lock::{DirLock, LockError};
 use crate::peers::client::PeerClient;
 use crate::peers::directory::Directory;
 use crate::peers::tls::TlsIdentity;
@@ -82,7 +82,7 @@ pub async fn execute(args: DoctorArgs, json: bool) -> Result<Exit, CliError> {
     }
     if let Some(config) = &config {
         let keystore = findings.note("keys", open_keys(dir, config));
-        let running = DirLock::acquire(dir).is_err();
+        let running = matches!(DirLock::acquire(dir), Err(LockError::Held { .. }));
         findings.note("ports", free_ports(config, running));
         if let (Some(genesis), Some(keystore)) = (&genesis, &keystore) {
             let agreed = keys::agree(genesis, config, keystore);

@@ -111,6 +111,8 @@ impl Target {
                 let sent = peers.post(validator, SUBMISSION_PATH, SUBMISSION_CONTENT_TYPE, body, TIMEOUT).await;
                 match sent {
                     Ok(_) => Delivery::Settled,
+                    // The number is used: the transaction became final meanwhile.
+                    Err(PeerError::Status(409)) => Delivery::Settled,
                     Err(PeerError::Status(status)) if status != 429 && status < 500 => {
                         tracing::warn!(%validator, sequence = draft.sequence, status, "a validator does not take a transaction");
                         Delivery::Settled
