@@ -171,6 +171,13 @@ impl Outbox {
         }
     }
 
+    /// The number of the transaction on its way that says what `is_it` looks for.
+    #[must_use]
+    pub fn on_its_way(&self, is_it: impl Fn(&TxBody) -> bool) -> Option<u64> {
+        let drafts = self.lock();
+        drafts.iter().find(|draft| is_it(&draft.submission.transaction.transaction.body)).map(|draft| draft.sequence)
+    }
+
     /// Waits until nothing is on its way.
     ///
     /// # Errors

@@ -204,8 +204,12 @@ impl WindowTask {
             LogKind::Queries => TxBody::LogQueries(windows),
             LogKind::Receipts => TxBody::LogReceipts(windows),
         };
-        let submitted = self.outbox.submit(body, Some(built.payload)).await?;
-        let (height, code) = self.outbox.await_outcome(submitted.sequence).await?;
+        // After a restart it may be on its way already.
+        let sequence = match self.outbox.on_its_way(|other| *other == body) {
+            Some(sequence) => sequence,
+            None => self.outbox.submit(body, Some(built.payload)).await?.sequence,
+        };
+        let (height, code) = self.outbox.await_outcome(sequence).await?;
         if code == ReceiptCode::Applied {
             return Ok(Step::Logged);
         }
