@@ -57,6 +57,9 @@ pub const JOURNAL_DIR: &str = "journal";
 /// Name of the folder of the replica.
 pub const CHAIN_DIR: &str = "chain";
 
+/// A disk with less than this left is full: one block of the engine's journal does not fit, bytes.
+const FULL_BELOW_BYTES: u64 = 1 << 20;
+
 /// Why a task ended the agent; none when it ended because the agent stops.
 type Ended = Result<(), CliError>;
 
@@ -112,7 +115,17 @@ pub async fn run_until(dir: &Path, json: bool, told: impl Future<Output = ()>) -
     node.stop();
     let stopped = node.stopped().await.map_err(|error| CliError::new(Exit::Io, error));
     tasks.shutdown().await;
-    ended.and(stopped)
+    ended.and(stopped).map_err(|error| if is_full(dir) { disk_full(dir) } else { error })
+}
+
+/// Whether what the agent failed of is that nothing more can be written.
+fn is_full(dir: &Path) -> bool {
+    fs4::available_space(dir).is_ok_and(|free| free < FULL_BELOW_BYTES)
+}
+
+fn disk_full(dir: &Path) -> CliError {
+    let dir = dir.display();
+    CliError::new(Exit::Io, format_args!("the disk of {dir} is full; make room and start the agent again: nothing acknowledged is lost"))
 }
 
 /// The genesis in the agent's directory.

@@ -34,6 +34,16 @@ pub fn init(format: LogFormat, level: LogLevel) {
     };
 }
 
+/// Logs a panic as one line, in the log's format and without a backtrace: the engine panics when its disk is full, and what
+/// the operator needs is the sentence that `run` ends with.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("a panic without words");
+        tracing::error!(place, what, "a thread panicked");
+    }));
+}
+
 /// One label of a metric: its name and value.
 pub type Label = [(&'static str, &'static str); 1];
 

@@ -24,6 +24,7 @@ pub struct RunArgs {
 /// # Errors
 /// [`CliError`] when it cannot start or has to stop.
 pub async fn execute(args: RunArgs, json: bool) -> Result<Exit, CliError> {
+    crate::telemetry::log_panics();
     run(&args.dir, json).await?;
     Ok(Exit::Done)
 }
