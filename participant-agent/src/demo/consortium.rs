@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::process::{AgentProcess, call};
-use crate::cli::client::LocalApi;
+use crate::cli::client::{LocalApi, Role};
 
+/// The demo's network, which the regulator's audit key is bound to.
+const NETWORK: &str = "demo";
 /// The only parameters in which the demo's genesis differs from the defaults.
 const POLICY: &str = "log_window_s = 3\nterm_blocks = 50\n";
 /// The querier.
@@ -46,6 +48,7 @@ pub(super) struct Consortium {
 struct Planned {
     id: String,
     roles: &'static str,
+    token: Role,
     dir: PathBuf,
     records: Option<PathBuf>,
 }
@@ -59,15 +62,18 @@ impl Consortium {
             let port = if base_port == 0 { 0 } else { base_port.checked_add(offset).context("--base-port is too high")? };
             let dir = member.dir.as_os_str().to_owned();
             let port = port.to_string();
-            let args = ["init", "member", "--id", &member.id, "--roles", member.roles, "--base-port", &port, "--as-of", as_of];
+            let args = [
+                "init", "member", "--id", &member.id, "--roles", member.roles, "--base-port", &port, "--as-of", as_of,
+                "--network", NETWORK,
+            ];
             let args = args.iter().map(Into::into).chain([std::ffi::OsString::from("--dir"), dir]);
             call(args, &[0]).await.with_context(|| format!("making the keys of {}", member.id))?;
         }
         make_genesis(out, &planned).await?;
         let mut members = Vec::new();
-        for Planned { id, dir, records, .. } in planned {
+        for Planned { id, dir, records, token, .. } in planned {
             let process = AgentProcess::start(&id, &dir)?;
-            let api = LocalApi::open(&dir)?;
+            let api = LocalApi::open(&dir, token)?;
             members.push(DemoMember { id, dir, records, api, process });
         }
         let mut consortium = Self { members };
@@ -97,7 +103,7 @@ impl Consortium {
             loop {
                 let member = &mut self.members[at];
                 member.process.check_alive()?;
-                if member.api.get("/v1/chain/status").await.is_ok_and(|status| holds(&status)) {
+                if member.api.get::<Value>("/v1/chain/status").await.is_ok_and(|status| holds(&status)) {
                     break;
                 }
                 ensure!(Instant::now() < deadline, "waited {} s for {what}; {} is behind", within.as_secs(), member.id);
@@ -135,10 +141,10 @@ fn plan(data: &Path, out: &Path) -> Result<Vec<Planned>> {
     for (index, path) in files.into_iter().enumerate() {
         let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let roles = if index < VALIDATORS { "publisher,validator" } else { "publisher" };
-        planned.push(Planned { dir: members.join(&id), id, roles, records: Some(path) });
+        planned.push(Planned { dir: members.join(&id), id, roles, token: Role::Operator, records: Some(path) });
     }
-    for (id, roles) in [(LENDER, "lender"), (REGULATOR, "regulator")] {
-        planned.push(Planned { id: id.to_owned(), roles, dir: members.join(id), records: None });
+    for (id, roles, token) in [(LENDER, "lender", Role::Underwriter), (REGULATOR, "regulator", Role::Auditor)] {
+        planned.push(Planned { id: id.to_owned(), roles, token, dir: members.join(id), records: None });
     }
     Ok(planned)
 }
@@ -147,7 +153,7 @@ async fn make_genesis(out: &Path, planned: &[Planned]) -> Result<()> {
     let policy = out.join("policy.toml");
     let genesis = out.join("genesis.toml");
     fs::write(&policy, POLICY).with_context(|| format!("writing {}", policy.display()))?;
-    let mut args: Vec<std::ffi::OsString> = vec!["init".into(), "genesis".into(), "--network".into(), "demo".into()];
+    let mut args: Vec<std::ffi::OsString> = vec!["init".into(), "genesis".into(), "--network".into(), NETWORK.into()];
     args.extend(["--policy".into(), policy.into_os_string(), "--out".into(), genesis.clone().into_os_string()]);
     args.extend(planned.iter().map(|member| member.dir.join("member.toml").into_os_string()));
     call(args, &[0]).await.context("making the genesis")?;

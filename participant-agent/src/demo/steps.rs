@@ -91,11 +91,11 @@ pub(super) async fn publish(consortium: &mut Consortium, as_of: &str) -> Result<
 }
 
 async fn publish_one(api: &LocalApi, bytes: Vec<u8>, as_of: &str, bar: &ProgressBar) -> Result<Value> {
-    let started = api.post_bytes(&format!("/v1/publications?as_of={as_of}"), "text/csv", bytes).await?;
+    let started: Value = api.post_bytes(&format!("/v1/publications?as_of={as_of}"), "text/csv", bytes).await?;
     let id = started["id"].as_str().context("the agent named no publication")?.to_owned();
     let deadline = Instant::now() + PUBLISH_WITHIN;
     loop {
-        let status = api.get(&format!("/v1/publications/{id}")).await?;
+        let status: Value = api.get(&format!("/v1/publications/{id}")).await?;
         let accepted = status["accepted"].as_u64().unwrap_or(0);
         bar.set_length(accepted.max(1));
         bar.set_message(status["waiting_for"].as_str().unwrap_or("").to_owned());
@@ -135,7 +135,7 @@ pub(super) async fn check_singly(
         let digest = consent_digest(&consents.join(format!("{reference}.txt")))?;
         let body = json!({ "subject": subject, "purpose": PURPOSE, "consent_digest": digest, "as_of": as_of });
         let began = Instant::now();
-        let report = api.post_json("/v1/checks", &body).await.context("checking an applicant")?;
+        let report: Value = api.post("/v1/checks", &body).await.context("checking an applicant")?;
         checks.latencies.push(began.elapsed());
         for answer in report["answers"].as_array().context("the report has no answers")? {
             let word = answer["verdict"].as_str().context("an answer has no verdict")?;
@@ -173,7 +173,7 @@ pub(super) async fn screen(
 
 /// Waits until two more log windows have closed and are on chain, then lets the regulator reconcile up to the first.
 pub(super) async fn audit(consortium: &mut Consortium) -> Result<Audited> {
-    let status = consortium.member(LENDER)?.api.get("/v1/chain/status").await?;
+    let status: Value = consortium.member(LENDER)?.api.get("/v1/chain/status").await?;
     let last = status["window"].as_u64().context("the chain status names no log window")?;
     let spinner = ProgressBar::new_spinner().with_message("two log windows close and are sealed on chain");
     spinner.enable_steady_tick(Duration::from_millis(120));
@@ -190,7 +190,7 @@ pub(super) async fn audit(consortium: &mut Consortium) -> Result<Audited> {
 
 /// The chain as the regulator's replica sees it: `/v1/chain/status` after everything.
 pub(super) async fn chain_status(consortium: &Consortium) -> Result<Value> {
-    let status = consortium.member(REGULATOR)?.api.get("/v1/chain/status").await?;
+    let status: Value = consortium.member(REGULATOR)?.api.get("/v1/chain/status").await?;
     if status["height"].as_u64().is_none() {
         bail!("the chain status names no height");
     }
