@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::OsRng;
@@ -37,7 +38,9 @@ pub enum PeriodKeyError {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// The chain has a key of ours whose secret is not in the key store.
-    #[error("the secret of this publisher's key in period {0} is not in the key store: restore keys/periods from where it was, or wait for the next period")]
+    #[error(
+        "the secret of this publisher's key in period {0} is not in the key store: restore keys/periods from where it was, or wait for the next period"
+    )]
     SecretMissing(Period),
     /// The key of the period was revoked and no other was announced.
     #[error("this publisher's key in period {0} is revoked")]
@@ -66,6 +69,7 @@ impl fmt::Debug for LiveKey {
 pub struct PeriodKeys {
     keystore: Arc<Keystore>,
     loaded: Mutex<BTreeMap<(Period, u32), Arc<OprfSecretKey>>>,
+    destroyed_before: AtomicU32,
 }
 
 impl fmt::Debug for PeriodKeys {
@@ -78,7 +82,7 @@ impl PeriodKeys {
     /// The period keys of this key store.
     #[must_use]
     pub fn new(keystore: Arc<Keystore>) -> Self {
-        Self { keystore, loaded: Mutex::new(BTreeMap::new()) }
+        Self { keystore, loaded: Mutex::new(BTreeMap::new()), destroyed_before: AtomicU32::new(0) }
     }
 
     /// The secret of a key, if this machine holds it.
@@ -110,6 +114,9 @@ impl PeriodKeys {
 
     /// Destroys every key of a period before `first_kept`.
     fn destroy_before(&self, first_kept: Period) -> Result<(), KeystoreError> {
+        if self.destroyed_before.load(Ordering::Relaxed) >= first_kept.0 {
+            return Ok(());
+        }
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).retain(|(period, _), _| *period >= first_kept);
         for (period, key_serial) in self.keystore.period_keys()? {
             if period < first_kept {
@@ -117,6 +124,7 @@ impl PeriodKeys {
                 tracing::info!(%period, key_serial, "the key of an ended period was destroyed");
             }
         }
+        self.destroyed_before.store(first_kept.0, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -161,7 +169,7 @@ pub fn live(context: &Context, view: &FinalizedView, period: Period) -> Result<O
     Ok(Some(LiveKey { id: key_id(context, period, state.key_serial), sk }))
 }
 
-/// Destroys the keys of periods that ended long enough ago, by header time.
+/// Destroys the keys of periods that ended long enough ago, by header time; does nothing if that is done.
 ///
 /// # Errors
 /// [`KeystoreError`] when a file cannot be overwritten.

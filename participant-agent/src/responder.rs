@@ -22,9 +22,7 @@ use riskveil_exchange::query::messages::{EvaluateRequest, EvaluateResponse, Mess
 use riskveil_exchange::query::quota::QuotaCounter;
 use riskveil_exchange::query::refusal::{RefusalReason, STATUS_EVALUATED};
 use riskveil_exchange::query::replay::SeenNonces;
-use riskveil_exchange::query::responder::{
-    CurrentAuditKey, OwnPeriodKey, Responder, ResponderContext, Standing, Tip,
-};
+use riskveil_exchange::query::responder::{CurrentAuditKey, OwnPeriodKey, Responder, ResponderContext, Standing, Tip};
 use tokio::sync::Semaphore;
 
 use crate::context::Context;
@@ -198,7 +196,12 @@ fn judge(context: &Context, peer: &MemberId, request: &EvaluateRequest) -> Evalu
     }
 }
 
-fn refuse_at(context: &Context, view: &FinalizedView, request: &EvaluateRequest, reason: RefusalReason) -> EvaluateResponse {
+fn refuse_at(
+    context: &Context,
+    view: &FinalizedView,
+    request: &EvaluateRequest,
+    reason: RefusalReason,
+) -> EvaluateResponse {
     responder(context).refuse(request, reason, &standing(context, view), context.identity())
 }
 

@@ -38,6 +38,7 @@ use crate::peers::directory::Directory;
 use crate::peers::server::{Limits, serve_local, serve_peers};
 use crate::peers::tls::TlsIdentity;
 use crate::period_keys::PeriodKeys;
+use crate::ports;
 use crate::query_log::{QueryLog, QueryLogKeys};
 use crate::records::{self, RecordBook};
 use crate::regulator::Regulator;
@@ -48,7 +49,6 @@ use crate::walks::reports::{self, Reports};
 use crate::walks::screen::{self, Screenings};
 use crate::walks::{ask::CheckTraffic, jobs};
 use crate::windows::WindowTask;
-use crate::ports;
 
 /// Name of the genesis file in an agent's directory.
 pub const GENESIS_FILE: &str = "genesis.toml";
@@ -74,7 +74,8 @@ struct Sockets {
 /// # Errors
 /// [`CliError`].
 pub async fn run(dir: &Path, json: bool) -> Result<(), CliError> {
-    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    let signals =
+        signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
     let (mut interrupt, mut terminate) = signals.map_err(|error| CliError::new(Exit::Io, error))?;
     let told = async move {
         tokio::select! {
@@ -125,7 +126,10 @@ fn is_full(dir: &Path) -> bool {
 
 fn disk_full(dir: &Path) -> CliError {
     let dir = dir.display();
-    CliError::new(Exit::Io, format_args!("the disk of {dir} is full; make room and start the agent again: nothing acknowledged is lost"))
+    CliError::new(
+        Exit::Io,
+        format_args!("the disk of {dir} is full; make room and start the agent again: nothing acknowledged is lost"),
+    )
 }
 
 /// The genesis in the agent's directory.
@@ -147,7 +151,10 @@ pub fn read_genesis(dir: &Path) -> Result<Genesis, CliError> {
 /// The genesis entry of this agent, if it has this agent's name and keys.
 pub(crate) fn own_entry(genesis: &Genesis, config: &ValidConfig, keystore: &Keystore) -> Result<Member, CliError> {
     let member = genesis.member(&config.member).ok_or_else(|| {
-        CliError::new(Exit::Usage, format_args!("{GENESIS_FILE} has no member {}; is it the right consortium's?", config.member))
+        CliError::new(
+            Exit::Usage,
+            format_args!("{GENESIS_FILE} has no member {}; is it the right consortium's?", config.member),
+        )
     })?;
     let keys = keystore.member().public();
     if (keys.identity, keys.tls, keys.engine) != (member.identity_key, member.tls_key, member.engine_key) {
@@ -287,7 +294,9 @@ fn start_tasks(context: &Arc<Context>, stopping: &watch::Receiver<bool>, tasks: 
         counting.figures.follow(&counting.node).await;
         std::future::pending().await
     });
-    for (logs, kind) in [(context.member.roles.lender, LogKind::Queries), (context.member.roles.publisher, LogKind::Receipts)] {
+    for (logs, kind) in
+        [(context.member.roles.lender, LogKind::Queries), (context.member.roles.publisher, LogKind::Receipts)]
+    {
         if logs {
             let task = WindowTask {
                 member: context.member.id.clone(),

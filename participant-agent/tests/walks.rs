@@ -1,5 +1,7 @@
 //! Both walks through whole agents on loopback: real engine, TLS, escrow, proofs, journals and files.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says so
+
 mod agents;
 
 use std::time::{Duration, Instant};
@@ -10,7 +12,8 @@ use riskveil_exchange::member::Roles;
 use riskveil_exchange::policy::Policy;
 use serde_json::{Value, json};
 
-const HEADER: &str = "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
+const HEADER: &str =
+    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
 /// Held by INST-01: overdue and blacklist records of one person, one of a company, one of a mobile number.
 const RECORDS: &str = "\
 resident_id,513230196105128094,张三,13812345678,overdue,2,42,198000,CNY,2026-05-19,a1\n\
@@ -148,7 +151,13 @@ async fn a_screening_refuses_without_consent_names_who_did_not_answer_and_goes_o
     assert_eq!(progress["finished"], 3, "{progress}");
     assert_eq!(answers["answers"].as_array().unwrap().len(), 16);
     assert_eq!(answers["unanswered"].as_array().unwrap().len(), 2, "only the one without consent: {answers}");
-    let hits: Vec<&str> = answers["answers"].as_array().unwrap().iter().filter(|row| row["hit"] == 1).map(|row| row["category"].as_str().unwrap()).collect();
+    let hits: Vec<&str> = answers["answers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["hit"] == 1)
+        .map(|row| row["category"].as_str().unwrap())
+        .collect();
     assert_eq!(hits, ["blacklist", "overdue"]);
     stop_all([one, two, lender, regulator]).await;
 }
@@ -158,9 +167,8 @@ async fn requests_that_break_a_rule_are_refused_with_their_reason() {
     let (_consortium, one, two, mut lender, regulator) = four().await;
     publish_both(&one, &two, &mut lender).await;
     let underwriter = lender.api(Role::Underwriter);
-    let refusal = async |path: &str, body: Value| {
-        underwriter.post::<_, Value>(path, &body).await.unwrap_err().to_string()
-    };
+    let refusal =
+        async |path: &str, body: Value| underwriter.post::<_, Value>(path, &body).await.unwrap_err().to_string();
     let check = |change: fn(&mut Value)| {
         let mut body = check_body(json!({ "resident_id": SUBJECT }));
         change(&mut body);
@@ -170,7 +178,8 @@ async fn requests_that_break_a_rule_are_refused_with_their_reason() {
     assert!(text.contains("no_consent"), "{text}");
     let text = refusal("/v1/checks", check(|body| body["purpose"] = "marketing".into())).await;
     assert!(text.contains("cannot be read") && !text.contains("marketing"), "{text}");
-    let text = refusal("/v1/checks", check(|body| body["subject"] = json!({ "resident_id": "513230196105128090" }))).await;
+    let text =
+        refusal("/v1/checks", check(|body| body["subject"] = json!({ "resident_id": "513230196105128090" }))).await;
     assert!(text.contains("no_identifier") && !text.contains("513230"), "{text}");
     let text = refusal("/v1/checks", check(|body| body["subject"]["passport"] = "E1".into())).await;
     assert!(text.contains("cannot be read"), "{text}");
@@ -183,7 +192,8 @@ async fn requests_that_break_a_rule_are_refused_with_their_reason() {
     let operator = lender.api(Role::Operator);
     let text = operator.post::<_, Value>("/v1/checks", &check(|_| {})).await.unwrap_err().to_string();
     assert!(text.contains("role may not"), "{text}");
-    let text = lender.api(Role::Operator).post_bytes::<Value>("/v1/publications", "text/csv", HEADER).await.unwrap_err();
+    let text =
+        lender.api(Role::Operator).post_bytes::<Value>("/v1/publications", "text/csv", HEADER).await.unwrap_err();
     assert!(text.to_string().contains("not_a_publisher"), "{text}");
     assert!(underwriter.get::<Value>("/v1/screenings/00").await.is_err());
     assert!(underwriter.get::<Value>("/v1/chain/headers/1000000").await.is_err());
@@ -223,7 +233,11 @@ async fn a_quota_holds_across_a_restart_and_an_idempotency_key_too() {
     };
     let (status, started) = publish(&format!("{HEADER}{RECORDS}")).await;
     assert_eq!(status, 202);
-    assert_eq!(publish(&format!("{HEADER}{RECORDS}")).await, (202, started), "the same key and file is the same publication");
+    assert_eq!(
+        publish(&format!("{HEADER}{RECORDS}")).await,
+        (202, started),
+        "the same key and file is the same publication"
+    );
     assert_eq!(publish(HEADER).await.0, 409, "another file under the same key");
     stop_all([one, two, lender, regulator]).await;
 }
@@ -249,5 +263,52 @@ async fn a_new_period_begins_with_sealed_snapshots_under_new_keys() {
     lender.until("the delta", |chain| chain["height"].as_u64() >= status["height"].as_u64()).await;
     let found = lender.check(json!({ "resident_id": STRANGER })).await.unwrap();
     assert_eq!(verdict(&found, "INST-01"), "hit");
+    stop_all([one, two, lender, regulator]).await;
+}
+
+/// A valid resident ID of a number, born 1990-01-01 in a district of Beijing.
+fn resident_id(number: usize) -> String {
+    let body = format!("1101011990{:02}{:02}{:03}", number / 27 % 12 + 1, number % 27 + 1, number / 324 + 1);
+    let weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    let sum: u32 = body.bytes().zip(weights).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    format!("{body}{}", &"10X98765432"[sum as usize % 11..][..1])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_batches_at_first_and_later_are_all_found_and_never_a_gap() {
+    let (_consortium, one, two, mut lender, regulator) = four_with(|policy| policy.max_rows_per_tx = 64).await;
+    let rows = |numbers: std::ops::Range<usize>, days: std::ops::Range<usize>| {
+        let row = move |number: usize, days: usize| {
+            format!("resident_id,{},,,overdue,2,{days},100,CNY,2026-01-02,\n", resident_id(number))
+        };
+        numbers.flat_map(move |number| days.clone().map(move |days| row(number, days))).collect::<String>()
+    };
+    let first = one.publish(&format!("{HEADER}{}", rows(0..100, 1..3))).await;
+    assert_eq!((&first["accepted"], &first["batches"]), (&json!(200), &json!(4)), "{first}");
+    let height = two.publish(HEADER).await["height"].as_u64();
+    lender.until("the snapshots", |status| status["height"].as_u64() >= height).await;
+
+    // deltas come in one by one; whatever the lender sees meanwhile is an answer
+    let api = one.api(Role::Operator);
+    let more = format!("{HEADER}{}", rows(50..150, 3..6));
+    let started: Value = api.post_bytes("/v1/publications?as_of=2026-06-30", "text/csv", more).await.unwrap();
+    let id = started["id"].as_str().unwrap();
+    loop {
+        let report = lender.check(json!({ "resident_id": resident_id(99) })).await.unwrap();
+        assert_eq!(verdict(&report, "INST-01"), "hit", "{report:#}");
+        let status: Value = api.get(&format!("/v1/publications/{id}")).await.unwrap();
+        if status["state"] == "done" {
+            assert_eq!((&status["accepted"], &status["batches"]), (&json!(300), &json!(5)), "{status}");
+            let height = status["height"].as_u64();
+            lender.until("the deltas", |chain| chain["height"].as_u64() >= height).await;
+            break;
+        }
+    }
+    for (number, records) in [(0, 2), (99, 5), (149, 3)] {
+        let report = lender.check(json!({ "resident_id": resident_id(number) })).await.unwrap();
+        assert_eq!(report["answers"][0]["facts"].as_array().unwrap().len(), records, "{report:#}");
+    }
+    let stranger = lender.check(json!({ "resident_id": resident_id(150) })).await.unwrap();
+    assert_eq!(stranger["outcome"], "clear");
     stop_all([one, two, lender, regulator]).await;
 }

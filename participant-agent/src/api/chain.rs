@@ -25,26 +25,22 @@ pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
         .and(any())
         .and(with(context))
         .map(|_role, context: Arc<Context>| reply(Ok(warp::reply::json(&status(&context)))));
-    let header = warp::path!("v1" / "chain" / "headers" / u64)
-        .and(warp::get())
-        .and(any())
-        .and(with(context))
-        .then(|height, _role, context: Arc<Context>| async move {
+    let header = warp::path!("v1" / "chain" / "headers" / u64).and(warp::get()).and(any()).and(with(context)).then(
+        |height, _role, context: Arc<Context>| async move {
             let header = context.node.header(Height(height)).await;
             reply(header.map(|header| warp::reply::json(&show(&header))).ok_or_else(not_final))
-        });
-    let finality = warp::path!("v1" / "chain" / "finality" / u64)
-        .and(warp::get())
-        .and(any())
-        .and(with(context))
-        .then(|height, _role, context: Arc<Context>| async move {
+        },
+    );
+    let finality = warp::path!("v1" / "chain" / "finality" / u64).and(warp::get()).and(any()).and(with(context)).then(
+        |height, _role, context: Arc<Context>| async move {
             let proof = context.node.finality(Height(height)).await;
             let proof = proof.map(|proof| {
                 let headers: Vec<Value> = proof.headers.iter().map(show).collect();
                 warp::reply::json(&json!({ "headers": headers, "certificate": hex::encode(&proof.certificate) }))
             });
             reply(proof.ok_or_else(not_final))
-        });
+        },
+    );
     let members = warp::path!("v1" / "members")
         .and(warp::get())
         .and(any())

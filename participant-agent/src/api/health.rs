@@ -19,10 +19,12 @@ const END: &str = "# EOF\n";
 
 /// Every route of this resource.
 pub fn routes(context: &Arc<Context>) -> Resource {
-    let health = warp::path!("healthz").and(warp::get()).map(|| reply(Ok(warp::reply::json(&json!({ "alive": true })))));
-    let ready = warp::path!("readyz").and(warp::get()).and(with(context)).map(|context: Arc<Context>| {
-        reply(ready(&context).map(|()| warp::reply::json(&json!({ "ready": true }))))
-    });
+    let health =
+        warp::path!("healthz").and(warp::get()).map(|| reply(Ok(warp::reply::json(&json!({ "alive": true })))));
+    let ready = warp::path!("readyz")
+        .and(warp::get())
+        .and(with(context))
+        .map(|context: Arc<Context>| reply(ready(&context).map(|()| warp::reply::json(&json!({ "ready": true })))));
     let metrics = warp::path!("metrics").and(warp::get()).and(with(context)).map(|context: Arc<Context>| {
         let mut response = Response::new(metrics(&context).into());
         let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -41,7 +43,8 @@ fn ready(context: &Context) -> Result<(), Problem> {
     }
     match &context.publisher {
         Some(publisher) if !publisher.is_ready(context) => {
-            let waiting = publisher.waiting_for().unwrap_or_else(|| "the period's snapshot is not sealed yet".to_owned());
+            let waiting =
+                publisher.waiting_for().unwrap_or_else(|| "the period's snapshot is not sealed yet".to_owned());
             not("no_snapshot", waiting)
         }
         _ => Ok(()),

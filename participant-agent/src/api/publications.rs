@@ -46,17 +46,17 @@ pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
         .and(warp::body::content_length_limit(MAX_BODY))
         .and(warp::body::bytes())
         .and(with(context))
-        .then(|_role, key, parameters, body, context| async move { reply(start(&context, key, parameters, body).await) });
-    let status = warp::path!("v1" / "publications" / String)
-        .and(warp::get())
-        .and(role())
-        .and(with(context))
-        .map(|id: String, _role, context: Arc<Context>| {
+        .then(
+            |_role, key, parameters, body, context| async move { reply(start(&context, key, parameters, body).await) },
+        );
+    let status = warp::path!("v1" / "publications" / String).and(warp::get()).and(role()).and(with(context)).map(
+        |id: String, _role, context: Arc<Context>| {
             let status = publisher(&context).and_then(|publisher| {
                 publisher.status(&context, &id).ok_or_else(|| Problem::new(ProblemKind::NotFound))
             });
             reply(status.map(|status| warp::reply::json(&status)))
-        });
+        },
+    );
     start.or(status).unify().boxed()
 }
 
@@ -73,7 +73,8 @@ async fn start(
     };
     let as_of = parameters.as_of.unwrap_or_else(|| context.as_of());
     let accepted = publish::accept(&publisher.book, id, body, as_of).await.map_err(|error| {
-        let kind = if matches!(error, PublishError::Ingest(_)) { ProblemKind::Malformed } else { ProblemKind::Internal };
+        let kind =
+            if matches!(error, PublishError::Ingest(_)) { ProblemKind::Malformed } else { ProblemKind::Internal };
         if kind == ProblemKind::Internal {
             tracing::error!(%error, "a publication could not be journalled");
         }

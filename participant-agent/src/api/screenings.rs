@@ -40,18 +40,16 @@ pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
         .and(warp::body::bytes())
         .and(with(context))
         .then(|_role, body, context| async move { reply(start(&context, body).await) });
-    let progress = warp::path!("v1" / "screenings" / String)
-        .and(warp::get())
-        .and(role())
-        .and(with(context))
-        .map(|id: String, _role, context: Arc<Context>| reply(progress(&context, &id).map(|p| warp::reply::json(&p))));
-    let answers = warp::path!("v1" / "screenings" / String / "answers")
-        .and(warp::get())
-        .and(role())
-        .and(with(context))
-        .then(|id: String, _role, context: Arc<Context>| async move {
-            reply(blocking(move || answers(&context, &id)).await.map(|answers| warp::reply::json(&answers)))
-        });
+    let progress =
+        warp::path!("v1" / "screenings" / String).and(warp::get()).and(role()).and(with(context)).map(
+            |id: String, _role, context: Arc<Context>| reply(progress(&context, &id).map(|p| warp::reply::json(&p))),
+        );
+    let answers =
+        warp::path!("v1" / "screenings" / String / "answers").and(warp::get()).and(role()).and(with(context)).then(
+            |id: String, _role, context: Arc<Context>| async move {
+                reply(blocking(move || answers(&context, &id)).await.map(|answers| warp::reply::json(&answers)))
+            },
+        );
     start.or(progress).unify().or(answers).unify().boxed()
 }
 

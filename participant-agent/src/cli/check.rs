@@ -21,10 +21,12 @@ const MAX_SUBJECT: u64 = 4096;
 
 /// Checks one applicant.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  participant-agent check --dir lender --consent consent.pdf --purpose pre_loan_approval\n  \
+#[command(
+    after_help = "Examples:\n  participant-agent check --dir lender --consent consent.pdf --purpose pre_loan_approval\n  \
     participant-agent check --dir lender --consent consent.pdf --purpose pre_loan_approval --subject subject.json\n\n\
     subject.json: {\"resident_id\": \"...\", \"uscc\": \"...\", \"bank_card\": \"...\", \"mobile\": \"...\"}, at least one of them.\n\
-    Exit codes: 0 everyone answered, 4 refused, 5 somebody did not answer.")]
+    Exit codes: 0 everyone answered, 4 refused, 5 somebody did not answer."
+)]
 pub struct CheckArgs {
     /// The agent's directory.
     #[arg(long, value_name = "DIR")]
@@ -55,7 +57,11 @@ pub async fn execute(args: CheckArgs, json: bool) -> Result<Exit, CliError> {
     let api = LocalApi::open(&args.dir, Role::Underwriter)?;
     let body = CheckBody { subject, purpose, consent_digest, as_of };
     let report: Value = api.post("/v1/checks", &body).await?;
-    if json { print_json(&report) } else { print(&report) }
+    if json {
+        print_json(&report)
+    } else {
+        print(&report)
+    }
     let answers = report["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
     let everyone = answers.iter().all(|answer| answer["verdict"] == "hit" || answer["verdict"] == "clear");
     Ok(if everyone && !answers.is_empty() { Exit::Done } else { Exit::Unanswered })

@@ -42,7 +42,10 @@ pub async fn execute(args: PublishArgs, json: bool) -> Result<Exit, CliError> {
     let bytes = std::fs::read(&args.file).map_err(|error| CliError::io(&args.file, &error))?;
     if bytes.len() as u64 > MAX_BODY {
         let most = MAX_BODY >> 20;
-        return Err(CliError::new(Exit::Usage, format_args!("{} is larger than {most} MiB; split it", args.file.display())));
+        return Err(CliError::new(
+            Exit::Usage,
+            format_args!("{} is larger than {most} MiB; split it", args.file.display()),
+        ));
     }
     let api = LocalApi::open(&args.dir, Role::Operator)?;
     let path = match &args.as_of {
@@ -56,7 +59,11 @@ pub async fn execute(args: PublishArgs, json: bool) -> Result<Exit, CliError> {
     if let Some(path) = &args.rejects {
         write_rejects(path, &status)?;
     }
-    if json { print_json(&status) } else { print(&status) }
+    if json {
+        print_json(&status)
+    } else {
+        print(&status)
+    }
     Ok(Exit::Done)
 }
 

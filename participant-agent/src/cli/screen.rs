@@ -31,10 +31,12 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Screens the applicants of a CSV file.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  participant-agent screen applicants.csv --dir lender --consents consents/ --purpose pre_loan_approval --out results\n  \
+#[command(
+    after_help = "Examples:\n  participant-agent screen applicants.csv --dir lender --consents consents/ --purpose pre_loan_approval --out results\n  \
     participant-agent screen applicants.csv --dir lender --consent-batch consents.zip --purpose post_loan_management\n\n\
     consents/ holds one file per applicant, <applicant_ref>.<anything>; without one the applicant is refused(no_consent)\n\
-    before anything is sent. Exit codes: 0 everyone answered about everyone, 5 unanswered.csv has rows.")]
+    before anything is sent. Exit codes: 0 everyone answered about everyone, 5 unanswered.csv has rows."
+)]
 pub struct ScreenArgs {
     /// The file of applicants.
     pub file: PathBuf,
@@ -167,7 +169,11 @@ pub async fn execute(args: ScreenArgs, json: bool) -> Result<Exit, CliError> {
         elapsed_ms: progress.elapsed_ms,
         failure: progress.failure.as_deref(),
     };
-    if json { print_json(&summary) } else { print(&summary, &args.out) }
+    if json {
+        print_json(&summary)
+    } else {
+        print(&summary, &args.out)
+    }
     Ok(if answers.unanswered.is_empty() { Exit::Done } else { Exit::Unanswered })
 }
 
@@ -250,7 +256,8 @@ fn invalid_of(applicant: &Applicant) -> impl Iterator<Item = crate::api::models:
 fn write(out: &Path, answers: &ScreeningAnswers) -> Result<(), CliError> {
     std::fs::create_dir_all(out).map_err(|error| CliError::io(out, &error))?;
     let rows = answers.answers.iter();
-    let rows = rows.map(|row| [row.applicant_ref.clone(), row.institution.clone(), row.category.clone(), row.hit.to_string()]);
+    let rows =
+        rows.map(|row| [row.applicant_ref.clone(), row.institution.clone(), row.category.clone(), row.hit.to_string()]);
     table(&out.join("answers.csv"), ["applicant_ref", "institution", "category", "hit"], rows)?;
     let rows = answers.unanswered.iter();
     let rows = rows.map(|row| [row.applicant_ref.clone(), row.institution.clone(), row.reason.clone()]);
@@ -275,7 +282,12 @@ fn table<const N: usize>(
 }
 
 fn print(summary: &Summary<'_>, out: &Path) {
-    println!("screening {}: {} applicants in {:.1} s", summary.id, summary.applicants, summary.elapsed_ms as f64 / 1000.0);
+    println!(
+        "screening {}: {} applicants in {:.1} s",
+        summary.id,
+        summary.applicants,
+        summary.elapsed_ms as f64 / 1000.0
+    );
     println!(
         "{} answers, {} hits ({} by mobile number alone), {} unanswered, {} identifiers not valid",
         summary.answers, summary.hits, summary.weak, summary.unanswered, summary.invalid

@@ -25,8 +25,8 @@ use riskveil_exchange::purpose::Purpose;
 use riskveil_exchange::query::answer::UnavailableReason;
 use riskveil_exchange::query::messages::{EvaluateRequest, Shape};
 use riskveil_exchange::query::session::{
-    Accepted, Addressed, Addressee, AwaitingEvaluations, Consent, PublisherView, QueryParameters, ResponseFault, Session,
-    SignedRefusal, Subject, VerifiedResponse,
+    Accepted, Addressed, Addressee, AwaitingEvaluations, Consent, PublisherView, QueryParameters, ResponseFault,
+    Session, SignedRefusal, Subject, VerifiedResponse,
 };
 
 use super::{QueryError, blocking};
@@ -57,7 +57,7 @@ pub enum Heard {
     /// An evaluation whose proof holds.
     Evaluated(Box<VerifiedResponse>),
     /// A signed refusal.
-    Refused(SignedRefusal),
+    Refused(Box<SignedRefusal>),
     /// Bytes that are no answer.
     Faulty(ResponseFault),
     /// No answer arrived in time, or there was nothing to ask with.
@@ -135,7 +135,8 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
     // B3: blind = escrow, proofs of knowledge, seal, one signed envelope each
     let started = Instant::now();
     let (Question { shape, subjects, purpose, deadline }, identity) = (question, context.keystore.clone());
-    let (parameters, member) = (Parameters::new(context, &view, period, &audit_key, purpose), context.member.id.clone());
+    let (parameters, member) =
+        (Parameters::new(context, &view, period, &audit_key, purpose), context.member.id.clone());
     let (asking, addressed) = blocking(move || {
         // a fresh salt each time: equal commitments would link two requests
         let subjects: Vec<(Subject, Consent)> =
@@ -235,7 +236,7 @@ async fn ask_one(
         let from = PublisherView { publisher: &to.publisher, identity_key: &to.identity_key, k_y: &to.k_y };
         let heard = match state.accept(&from, &bytes) {
             Ok(Accepted::Evaluated(response)) => Heard::Evaluated(response),
-            Ok(Accepted::Refused(refusal)) => Heard::Refused(refusal),
+            Ok(Accepted::Refused(refusal)) => Heard::Refused(Box::new(refusal)),
             Err(rejected) => {
                 tracing::warn!(publisher = %rejected.publisher, fault = %rejected.fault, "a response does not verify");
                 Heard::Faulty(rejected.fault)
@@ -278,7 +279,13 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn new(context: &Context, view: &FinalizedView, period: Period, audit_key: &AuditKeyState, purpose: Purpose) -> Self {
+    fn new(
+        context: &Context,
+        view: &FinalizedView,
+        period: Period,
+        audit_key: &AuditKeyState,
+        purpose: Purpose,
+    ) -> Self {
         Self {
             chain_id: context.chain_id,
             period,

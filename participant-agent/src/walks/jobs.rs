@@ -111,8 +111,14 @@ impl Job {
     #[must_use]
     pub fn to_ask(&self) -> Vec<u32> {
         let answers = self.answers();
-        let unfinished = |place: &u32| !answers.get(place).is_some_and(|told| told.iter().all(|(_, told)| told.answered()));
-        (0u32..).zip(&self.applicants).filter(|(_, a)| a.not_sent().is_none()).map(|(p, _)| p).filter(unfinished).collect()
+        let unfinished =
+            |place: &u32| !answers.get(place).is_some_and(|told| told.iter().all(|(_, told)| told.answered()));
+        (0u32..)
+            .zip(&self.applicants)
+            .filter(|(_, a)| a.not_sent().is_none())
+            .map(|(p, _)| p)
+            .filter(unfinished)
+            .collect()
     }
 
     /// What is known of one applicant.
@@ -172,7 +178,12 @@ impl Jobs {
     ///
     /// # Errors
     /// [`JournalError`] when the disk refuses.
-    pub fn accept(&self, purpose: Purpose, as_of: Day, applicants: Vec<JobApplicant>) -> Result<Arc<Job>, JournalError> {
+    pub fn accept(
+        &self,
+        purpose: Purpose,
+        as_of: Day,
+        applicants: Vec<JobApplicant>,
+    ) -> Result<Arc<Job>, JournalError> {
         let id = digest::hash(dst::SCREENING, &[&codec::encode(&(purpose, as_of, &applicants))]);
         let mut inner = self.lock();
         if let Some(job) = inner.jobs.get(&id) {

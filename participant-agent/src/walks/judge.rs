@@ -67,7 +67,8 @@ pub async fn ask_and_settle(context: &Context, question: Question) -> Result<Set
 
 /// Waits, at most 5 s, until the own finalized view has reached the tip of every responder.
 async fn settle(context: &Context, asked: &Asked) -> Judgement {
-    let tips: Vec<(&MemberId, Height, u64, bool)> = asked.heard.iter().filter_map(|(id, heard)| tip_of(id, heard)).collect();
+    let tips: Vec<(&MemberId, Height, u64, bool)> =
+        asked.heard.iter().filter_map(|(id, heard)| tip_of(id, heard)).collect();
     let highest = tips.iter().filter(|(.., judged)| *judged).map(|(_, tip, ..)| *tip).max().unwrap_or_default();
     let mut changes = context.ledger.watch();
     let reached = changes.wait_for(|height| *height >= highest);
@@ -191,7 +192,8 @@ struct ReplicaRows<'a> {
 
 impl IndexView for ReplicaRows<'_> {
     fn lookup(&self, tag: &Tag) -> Result<Option<FoundRow>, IndexUnavailable> {
-        let found = self.index.lookup(self.period, self.publisher, self.batch_count, tag).map_err(|_| IndexUnavailable)?;
+        let found =
+            self.index.lookup(self.period, self.publisher, self.batch_count, tag).map_err(|_| IndexUnavailable)?;
         Ok(found.map(|found| FoundRow {
             row: found.row,
             batch_seq: found.batch_seq,

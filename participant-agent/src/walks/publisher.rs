@@ -76,12 +76,15 @@ impl Publisher {
             rejected: publication
                 .rejected
                 .iter()
-                .map(|(record_number, reason)| RejectedRow { record_number: *record_number, reason: reason.to_string() })
+                .map(|(record_number, reason)| RejectedRow {
+                    record_number: *record_number,
+                    reason: reason.to_string(),
+                })
                 .collect(),
             batches: batches.map_or(0, |(first, end)| end - first),
             height: height.filter(|_| done),
             sealed: seal.is_some(),
-            waiting_for: self.waiting_for().filter(|_| !done),
+            waiting_for: self.waiting_for().or_else(|| stalled(context)).filter(|_| !done),
         })
     }
 
@@ -102,6 +105,12 @@ impl Publisher {
     fn set_waiting(&self, reason: Option<String>) {
         *self.waiting_for.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
+}
+
+/// Why nothing becomes final, if the chain stands still.
+fn stalled(context: &Context) -> Option<String> {
+    let age_s = context.tip_age_s();
+    (!context.is_fresh()).then(|| format!("the chain stands still for {age_s} s; too few validators are reached"))
 }
 
 /// Publishes whatever is pending for as long as the agent runs.
@@ -145,16 +154,11 @@ async fn bring_up_to_date(context: &Context, publisher: &Publisher) -> Result<He
         period_keys::ensure(context, period_keys::target(context, &context.ledger.view())).await?;
         context.ledger.view().height()
     };
-    period_keys::destroy_ended(context).map_err(period_keys::PeriodKeyError::from)?;
     Ok(height)
 }
 
 /// Waits for new records, a freeze, a new period, or an audit key without a binding.
-async fn until_due(
-    context: &Context,
-    publisher: &Publisher,
-    tip: &mut tokio::sync::watch::Receiver<Height>,
-) {
+async fn until_due(context: &Context, publisher: &Publisher, tip: &mut tokio::sync::watch::Receiver<Height>) {
     let settled = |context: &Context| {
         let view = context.ledger.view();
         let period = period_keys::target(context, &view);
@@ -162,7 +166,8 @@ async fn until_due(
             key.until_s > view.time_s() && view.binding(period, &context.member.id, key.audit_key_id).is_none()
         });
         let complete = view.period_key(period, &context.member.id).is_some_and(|key| {
-            publisher.book.covered(period, key.key_serial) && (key.sealed.is_some() || !publisher.book.has_publications())
+            publisher.book.covered(period, key.key_serial)
+                && (key.sealed.is_some() || !publisher.book.has_publications())
         });
         complete && !unbound
     };
@@ -170,7 +175,11 @@ async fn until_due(
         tokio::select! {
             () = publisher.wake.notified() => return,
             changed = tip.changed() => match changed {
-                Ok(()) if settled(context) => {}
+                Ok(()) if settled(context) => {
+                    if let Err(error) = period_keys::destroy_ended(context) {
+                        tracing::error!(%error, "the key of an ended period could not be destroyed");
+                    }
+                }
                 Ok(()) => return,
                 // the ledger is closed: the agent is stopping
                 Err(_) => std::future::pending().await,

@@ -73,11 +73,30 @@ pub async fn plan(
         return Ok(());
     }
     let max_rows = context.ledger.genesis().policy.max_rows_per_tx;
-    let padding_seed = SecretBytes::<32>::random(&mut OsRng);
-    let batches =
-        if rows.is_empty() && pending.next_batch > 0 { Vec::new() } else { plan_batches(rows, &padding_seed, max_rows)? };
-    tokio::task::block_in_place(|| book.plan(period, key_serial, pending, &batches, &padding_seed))?;
-    Ok(())
+    let plan = |pending: &PendingRows, rows: Vec<Row>| {
+        let padding_seed = SecretBytes::<32>::random(&mut OsRng);
+        let batches = match pending.next_batch {
+            0 => plan_batches(rows, &padding_seed, max_rows)?,
+            _ if rows.is_empty() => Vec::new(),
+            _ => plan_batches(rows, &padding_seed, max_rows)?,
+        };
+        book.plan(period, key_serial, pending, &batches, &padding_seed)?;
+        Ok::<_, PublishError>(())
+    };
+    tokio::task::block_in_place(|| {
+        if pending.next_batch == 0 || rows.len() <= max_rows as usize {
+            return plan(pending, rows);
+        }
+        // Deltas are seen one by one: in the order of their slots no look-up meets a slot before the one below it.
+        let parts = pending.records.chunks(max_rows as usize).zip(rows.chunks(max_rows as usize));
+        for ((records, rows), next_batch) in parts.zip(pending.next_batch..) {
+            let is_last = records.last().map(|last| last.0) == pending.records.last().map(|last| last.0);
+            let records_until =
+                if is_last { pending.records_until } else { records.last().map_or(0, |last| last.0 + 1) };
+            plan(&PendingRows { records: records.to_vec(), records_until, next_batch }, rows.to_vec())?;
+        }
+        Ok(())
+    })
 }
 
 /// A5 to A7: sends every planned batch that the chain does not count yet, in order, and waits until all are final.
@@ -128,7 +147,12 @@ fn transaction(key: &LiveKey, batch: PlannedBatch) -> (TxBody, Vec<u8>) {
     (TxBody::PublishRows(PublishRows { period, key_serial, batch_seq: batch.batch_seq, rows }), batch.payload)
 }
 
-fn draw_all(key: &LiveKey, records: &[(Record, u8)], level: Level, years: u8) -> Result<Vec<Row>, publish::PublishError> {
+fn draw_all(
+    key: &LiveKey,
+    records: &[(Record, u8)],
+    level: Level,
+    years: u8,
+) -> Result<Vec<Row>, publish::PublishError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let share = records.len().div_ceil(cores).max(1);
     std::thread::scope(|scope| {
@@ -153,5 +177,5 @@ fn draw_one(key: &LiveKey, record: &(Record, u8), level: Level, years: u8) -> Re
 }
 
 fn retention_years(context: &Context) -> u8 {
-    u8::try_from(context.ledger.genesis().policy.retention_years).unwrap_or(u8::MAX)
+    context.ledger.genesis().policy.retention_years
 }

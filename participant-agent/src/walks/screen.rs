@@ -153,7 +153,9 @@ async fn judge_chunk(context: &Arc<Context>, job: &Job, settled: Settled, places
             let (context, settled) = (context.clone(), settled.clone());
             let judge = move || {
                 let told = (0..count)
-                    .map(|subject| told(&settled.judgement.answer(&context, &settled.asked, &publisher, subject, as_of)))
+                    .map(|subject| {
+                        told(&settled.judgement.answer(&context, &settled.asked, &publisher, subject, as_of))
+                    })
                     .collect();
                 Ok::<_, std::convert::Infallible>((publisher, told))
             };
@@ -167,7 +169,10 @@ async fn judge_chunk(context: &Arc<Context>, job: &Job, settled: Settled, places
         .collect()
         .await;
     let answers_of = |subject: usize| {
-        by_publisher.iter().filter_map(|(publisher, told)| Some((publisher.clone(), told.get(subject)?.clone()))).collect()
+        by_publisher
+            .iter()
+            .filter_map(|(publisher, told)| Some((publisher.clone(), told.get(subject)?.clone())))
+            .collect()
     };
     places.iter().enumerate().map(|(subject, place)| (*place, answers_of(subject))).collect()
 }
@@ -176,7 +181,8 @@ fn told(answer: &ResponderAnswer) -> Told {
     match answer {
         ResponderAnswer::Clear => Told::Answered { hit: 0, weak: 0 },
         ResponderAnswer::Hit(facts) => {
-            let bits = |weak: bool| facts.iter().filter(|f| f.weak == weak).fold(0, |bits, f| bits | Told::bit(f.category));
+            let bits =
+                |weak: bool| facts.iter().filter(|f| f.weak == weak).fold(0, |bits, f| bits | Told::bit(f.category));
             // weak is what the mobile number alone shows
             Told::Answered { hit: bits(false) | bits(true), weak: bits(true) & !bits(false) }
         }
@@ -192,7 +198,8 @@ fn width(job: &Job) -> u8 {
 
 /// Cuts places into chunks: the largest size while it is at least a quarter full, then smaller ones.
 fn chunks(width: u8, mut places: Vec<u32>) -> Vec<(Shape, Vec<u32>)> {
-    let sizes: Vec<u16> = Shape::SUBJECTS.into_iter().filter(|n| usize::from(*n) * usize::from(width) <= MAX_CHUNK_ITEMS).collect();
+    let sizes: Vec<u16> =
+        Shape::SUBJECTS.into_iter().filter(|n| usize::from(*n) * usize::from(width) <= MAX_CHUNK_ITEMS).collect();
     let mut cut = Vec::new();
     while !places.is_empty() {
         let fits = |size: &&u16| places.len() * 4 >= usize::from(**size);

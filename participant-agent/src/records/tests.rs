@@ -1,0 +1,147 @@
+//! What the book remembers over a restart, and what never happened.
+
+use std::path::Path;
+
+use rand::rngs::OsRng;
+use riskveil_crypto::at_rest::KeyEncryptionKey;
+use riskveil_crypto::digest::sha256;
+use riskveil_crypto::label::{Row, padding_row};
+use riskveil_exchange::publish::plan_batches;
+
+use super::book::Entry;
+use super::stored::store;
+use super::*;
+use crate::ingest::csv::read_records;
+
+const HEADER: &str = "id_type,id_number,category,severity,overdue_days,amount_cents,currency,event_date\n";
+const PERIOD: Period = Period(3);
+
+struct Files {
+    dir: tempfile::TempDir,
+    kek: KeyEncryptionKey,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), kek: KeyEncryptionKey::random(&mut OsRng) }
+    }
+
+    fn key(&self) -> AtRestKey {
+        self.kek.purpose_key(crate::dst::JOURNAL, JOURNAL_NAME.as_bytes())
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn open(&self) -> RecordBook {
+        RecordBook::open(self.path(), self.key()).unwrap()
+    }
+}
+
+fn file(rows: &[(&str, u32)]) -> Ingested {
+    let row = |(number, days): &(&str, u32)| format!("mobile,{number},overdue,2,{days},100,CNY,2026-01-02\n");
+    let text: String = std::iter::once(HEADER.to_owned()).chain(rows.iter().map(row)).collect();
+    read_records(text.as_bytes(), "2026-06-30".parse().unwrap(), None).unwrap()
+}
+
+fn accept(book: &RecordBook, id: &str, rows: &[(&str, u32)]) -> Publication {
+    book.accept(id.to_owned(), sha256(id.as_bytes()), file(rows)).unwrap()
+}
+
+fn rows(count: usize) -> Vec<Row> {
+    let seed = SecretBytes::random(&mut OsRng);
+    (0u32..).take(count).map(|at| padding_row(&seed, at)).collect()
+}
+
+fn plan(book: &RecordBook) -> PendingRows {
+    let pending = book.pending(PERIOD, 0, |_| true);
+    let seed = SecretBytes::random(&mut OsRng);
+    let batches = plan_batches(rows(pending.records.len()), &seed, 64).unwrap();
+    book.plan(PERIOD, 0, &pending, &batches, &seed).unwrap();
+    pending
+}
+
+#[test]
+fn the_same_file_again_changes_nothing_and_slots_go_on_over_a_restart() {
+    let files = Files::new();
+    let book = files.open();
+    let first = accept(&book, "a", &[("13812345678", 1), ("13812345678", 2), ("13912345678", 1)]);
+    assert_eq!((first.accepted, first.duplicates), (3, 0));
+    let slots: Vec<u8> = plan(&book).records.iter().map(|(_, _, slot)| *slot).collect();
+    assert_eq!(slots, [0, 1, 0]);
+    let sent: Vec<Vec<u8>> = book.batches_from(PERIOD, 0, 0).into_iter().map(|batch| batch.payload).collect();
+    drop(book);
+
+    let book = files.open();
+    let again = accept(&book, "b", &[("13812345678", 2), ("13812345678", 3)]);
+    assert_eq!((again.accepted, again.duplicates), (1, 1));
+    let resent: Vec<Vec<u8>> = book.batches_from(PERIOD, 0, 0).into_iter().map(|batch| batch.payload).collect();
+    assert_eq!(resent, sent, "planned rows are never drawn again");
+    let pending = book.pending(PERIOD, 0, |_| true);
+    assert_eq!(pending.records.iter().map(|(_, _, slot)| *slot).collect::<Vec<_>>(), [2]);
+    assert_eq!(pending.next_batch, 1);
+    assert_eq!(book.pending(Period(4), 0, |_| true).records.len(), 4, "a new period publishes everything anew");
+    assert_eq!(book.publication("a", PERIOD, 0).unwrap().1, Some((0, 1)));
+    assert_eq!(book.publication("b", PERIOD, 0).unwrap().1, None);
+    assert!(format!("{book:?}{pending:?}").find("138").is_none());
+}
+
+#[test]
+fn the_same_id_again_is_the_same_publication() {
+    let book_files = Files::new();
+    let book = book_files.open();
+    let first = accept(&book, "a", &[("13812345678", 1)]);
+    let again = accept(&book, "a", &[("13812345678", 1)]);
+    assert_eq!((first.accepted, again.accepted), (1, 1));
+    assert_eq!((book.len(), book.file_of("a"), book.file_of("b")), (1, Some(first.file), None));
+}
+
+#[test]
+fn the_65th_record_of_an_identifier_is_rejected_over_several_files() {
+    let files = Files::new();
+    let book = files.open();
+    let many: Vec<(&str, u32)> = (0..60).map(|days| ("13812345678", days)).collect();
+    assert_eq!(accept(&book, "a", &many).accepted, 60);
+    let more: Vec<(&str, u32)> = (60..70).map(|days| ("13812345678", days)).collect();
+    let second = accept(&book, "b", &more);
+    assert_eq!(second.accepted, 4);
+    assert_eq!(second.rejected.len(), 6);
+    assert_eq!(second.rejected[0], (5, RejectReason::TooManyRecords));
+}
+
+#[test]
+fn what_was_interrupted_before_its_closing_entry_never_happened() {
+    let files = Files::new();
+    let mut journal = Journal::<Entry>::open(files.path(), JOURNAL_NAME, files.key()).unwrap().journal;
+    let left = file(&[("13812345678", 1), ("13912345678", 1)]);
+    journal.append(&Entry::Records(left.accepted.iter().map(|(_, record)| store(record)).collect())).unwrap();
+    let batch = &plan_batches(rows(1), &SecretBytes::random(&mut OsRng), 64).unwrap()[0];
+    let orphan = PlannedBatch { batch_seq: 0, count: batch.count(), root: batch.root(), payload: batch.payload() };
+    journal.append(&Entry::Batch(orphan)).unwrap();
+    drop(journal);
+
+    let book = files.open();
+    assert!(book.is_empty() && !book.has_publications());
+    assert_eq!(accept(&book, "a", &[("13812345678", 1)]).accepted, 1);
+    plan(&book);
+    drop(book);
+    let book = files.open();
+    assert_eq!((book.len(), book.planned(PERIOD, 0)), (1, 1));
+    assert!(book.covered(PERIOD, 0));
+}
+
+#[test]
+fn a_plan_that_skips_a_batch_number_is_a_contradiction() {
+    let files = Files::new();
+    let book = files.open();
+    accept(&book, "a", &[("13812345678", 1)]);
+    let mut pending = book.pending(PERIOD, 0, |_| true);
+    pending.next_batch = 7;
+    let seed = SecretBytes::random(&mut OsRng);
+    let batches = plan_batches(rows(1), &seed, 64).unwrap();
+    book.plan(PERIOD, 0, &pending, &batches, &seed).unwrap();
+    drop(book);
+    let reopened = RecordBook::open(files.path(), files.key());
+    assert!(matches!(reopened, Err(RecordsError::Contradiction { .. })));
+}
