@@ -188,11 +188,13 @@ pub(super) async fn audit(consortium: &mut Consortium) -> Result<Audited> {
     Ok(Audited { reconciled: called.output, code: called.code })
 }
 
-/// The chain as the regulator's replica sees it: `/v1/chain/status` after everything.
+/// The chain as the regulator's replica sees it, after everything, with the lender's own count of its checks' bytes.
 pub(super) async fn chain_status(consortium: &Consortium) -> Result<Value> {
-    let status: Value = consortium.member(REGULATOR)?.api.get("/v1/chain/status").await?;
+    let mut status: Value = consortium.member(REGULATOR)?.api.get("/v1/chain/status").await?;
     if status["height"].as_u64().is_none() {
         bail!("the chain status names no height");
     }
+    let lender: Value = consortium.member(LENDER)?.api.get("/v1/chain/status").await?;
+    status["lender_traffic"] = lender["lender_traffic"].clone();
     Ok(status)
 }
