@@ -37,7 +37,11 @@ const SUBJECT: &str = "513230196105128094";
 const STRANGER: &str = "410803198802084193";
 const NAMES: [&str; 4] = ["INST-01", "INST-02", "LENDER-01", "REGULATOR-01"];
 
+/// An agent that restarts needs its ports again; another consortium that starts meanwhile could be given one of them.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 struct Running {
+    _alone: tokio::sync::MutexGuard<'static, ()>,
     consortium: Consortium,
     one: Agent,
     two: Agent,
@@ -54,9 +58,17 @@ fn short_windows(policy: &mut Policy) {
 }
 
 async fn running() -> Running {
+    running_with(|_| {}).await
+}
+
+async fn running_with(change: impl FnOnce(&mut Policy)) -> Running {
+    let alone = ONE_AT_A_TIME.lock().await;
     let roles = [VALIDATOR, PUBLISHER, LENDER, REGULATOR];
     let members: Vec<_> = NAMES.into_iter().zip(roles).collect();
-    let consortium = Consortium::new(&members, short_windows);
+    let consortium = Consortium::new(&members, |policy| {
+        short_windows(policy);
+        change(policy);
+    });
     let [mut one, two, mut lender, regulator] = NAMES.map(|name| consortium.start(name));
     one.until("a fresh replica", |status| status["fresh"] == true && status["height"].as_u64() > Some(0)).await;
     one.publish(&format!("{HEADER}{RECORD}")).await;
@@ -64,14 +76,16 @@ async fn running() -> Running {
     two.until("a fresh replica", |status| status["fresh"] == true).await;
     let published = two.publish(HEADER).await;
     lender.until("both snapshots", |status| status["height"].as_u64() >= published["height"].as_u64()).await;
-    Running { consortium, one, two, lender, regulator }
+    Running { _alone: alone, consortium, one, two, lender, regulator }
 }
 
 impl Running {
     /// The open window by the newest tip of any running agent.
     async fn window(&self) -> u64 {
         let mut newest = 0;
-        for agent in [&self.one, &self.two, &self.lender, &self.regulator] {
+        for agent in
+            [&self.one, &self.two, &self.lender, &self.regulator].into_iter().filter(|agent| agent.dir.exists())
+        {
             let window = agent.status().await.and_then(|status| status["window"].as_u64());
             newest = newest.max(window.unwrap_or(0));
         }
@@ -304,4 +318,26 @@ async fn a_lender_that_stops_logging_misses_windows_and_catches_up_in_one_range(
     let logs = opened.ledger.logs(kind, &lender, riskveil_exchange::ids::Window(0), 1000).unwrap();
     assert!(logs.windows(2).all(|pair| pair[1].first_window == pair[0].last_window.next()), "no gap, no overlap");
     assert!(logs.iter().any(|log| log.last_window.0 >= log.first_window.0 + 8), "one range over the downtime");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_late_because_the_chain_stood_still() {
+    let mut all = running_with(|policy| {
+        policy.leaf_due_windows = 12;
+        policy.refuse_after_windows = 24;
+    })
+    .await;
+    all.lender.check(json!({ "resident_id": SUBJECT })).await.unwrap();
+    let before = all.window().await;
+    // the only validator is away for longer than a log may take
+    let validator = std::mem::replace(&mut all.one, Agent::start(all.consortium.dir("NOBODY")));
+    validator.stop().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    all.one = all.consortium.start("INST-01");
+    all.logged_through(before + 16).await;
+    let report = all.reconcile(json!({ "through": before + 16 })).await.unwrap();
+    assert_eq!(named(&report), BTreeSet::new(), "{report:#?}");
+    assert!(report.excused > 0, "by the clock alone everyone was late");
+    assert_eq!(report.matched, 2);
+    all.stop().await;
 }
