@@ -1,6 +1,8 @@
 //! The logs on this agent's disk: what was about to leave survives a crash, every entry is logged once, and a lender that
 //! does not log is noticed by header time.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says so
+
 use std::path::Path;
 
 use participant_agent::leaf_watch::LeafWatch;

@@ -1,5 +1,7 @@
 //! The audit through whole agents on loopback: honest members are never named, whoever hides is named with proof.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod agents;
 
 use std::collections::BTreeSet;
@@ -13,7 +15,7 @@ use participant_agent::leaf_watch::LeafWatch;
 use participant_agent::peers::client::PeerClient;
 use participant_agent::peers::directory::Directory;
 use participant_agent::peers::tls::TlsIdentity;
-use participant_agent::query_log::{QueryLog, QueryLogKeys};
+use participant_agent::query_log::{Built, QueryLog, QueryLogKeys};
 use participant_agent::regulator::{LogPage, Reconciled, SubjectReport};
 use participant_agent::walks::ask::{EVALUATE_PATH, EVALUATE_TYPE};
 use rand::rngs::OsRng;
@@ -21,8 +23,9 @@ use riskveil_chain::ledger::Ledger;
 use riskveil_chain::state::view::StateRead;
 use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{Digest32, digest};
-use riskveil_exchange::audit::{FindingKind, Outcome, Proof};
-use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period};
+use riskveil_exchange::audit::window::payload_budget;
+use riskveil_exchange::audit::{FindingKind, LogKind, Outcome, Proof, QueryEntry, SealTo, SealedWindow, WindowScope};
+use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
 use riskveil_exchange::policy::Policy;
 use riskveil_exchange::purpose::Purpose;
 use riskveil_exchange::query::messages::Shape;
@@ -144,6 +147,40 @@ impl Running {
         prepared.address(&to, &self.keystore("LENDER-01").member().identity, &mut OsRng)
     }
 
+    /// Leaves the lender's journal as a crash does between drawing a window and signing its transaction; returns the payload.
+    async fn draw_next_window(&self) -> Vec<u8> {
+        let log = self.lenders_log();
+        let first = log.last_built_queries().unwrap().last.next();
+        let (chain_id, member) = (self.consortium.genesis.chain_id(), MemberId::new("LENDER-01").unwrap());
+        let scope = WindowScope { chain_id, member, first_window: first, last_window: first };
+        let (policy, key) = (&self.consortium.genesis.policy, self.consortium.genesis.audit_key.seal_key);
+        let to = SealTo { audit_key_id: AuditKeyId(0), key: &key };
+        let budget = payload_budget(policy);
+        let payload = SealedWindow::build::<QueryEntry>(&scope, &[], to, policy.min_log_bucket, budget, &mut OsRng);
+        let payload = payload.unwrap().payload;
+        let built = Built {
+            first,
+            last: first,
+            entries: Vec::new(),
+            leaf_count: payload.count(),
+            root: payload.root(),
+            payload: payload.encode(),
+            settled_before: Window(0),
+        };
+        log.queries_built(built).await.unwrap();
+        payload.encode()
+    }
+
+    /// The journal of the lender, whose agent is stopped.
+    fn lenders_log(&self) -> QueryLog {
+        let (genesis, keystore) = (&self.consortium.genesis, self.keystore("LENDER-01"));
+        let keys =
+            QueryLogKeys { queries: keystore.journal_key("queries"), receipts: keystore.journal_key("receipts") };
+        let watch = LeafWatch::new(genesis.policy.clone(), genesis.genesis_time_s);
+        let journals = self.consortium.dir("LENDER-01").join("journal");
+        QueryLog::open(&journals, keys, genesis.policy.clone(), watch, |_| {}).unwrap()
+    }
+
     async fn stop(self) -> Consortium {
         for agent in [self.lender, self.two, self.regulator, self.one] {
             agent.stop().await.unwrap();
@@ -232,16 +269,10 @@ async fn a_lender_and_a_responder_that_hide_a_query_are_named_with_proof_once_it
 
     // INST-02 signs an answer that it does not log: the lender's log holds the signature
     let answered = all.hidden_query("INST-02");
-    let dir = all.consortium.dir("LENDER-01");
     let lender = std::mem::replace(&mut all.lender, Agent::start(all.consortium.dir("NOBODY")));
     lender.stop().await.unwrap();
     {
-        let genesis = &all.consortium.genesis;
-        let keystore = all.keystore("LENDER-01");
-        let keys =
-            QueryLogKeys { queries: keystore.journal_key("queries"), receipts: keystore.journal_key("receipts") };
-        let watch = LeafWatch::new(genesis.policy.clone(), genesis.genesis_time_s);
-        let log = QueryLog::open(&dir.join("journal"), keys, genesis.policy.clone(), watch, |_| {}).unwrap();
+        let (genesis, log) = (&all.consortium.genesis, all.lenders_log());
         let ticket = log.begin(answered.entry.clone()).await.unwrap();
         let (digest, response) = (answered.requests[0].envelope.digest(), digest::sha256(b"response"));
         let responder = all.keystore("INST-02");
@@ -301,6 +332,7 @@ async fn a_lender_that_stops_logging_misses_windows_and_catches_up_in_one_range(
     all.logged_through(last).await;
     let lender = std::mem::replace(&mut all.lender, Agent::start(all.consortium.dir("NOBODY")));
     lender.stop().await.unwrap();
+    let drawn = all.draw_next_window().await;
     let stopped = all.window().await;
     all.past(stopped + 12).await;
 
@@ -314,10 +346,10 @@ async fn a_lender_that_stops_logging_misses_windows_and_catches_up_in_one_range(
     let consortium = all.stop().await;
     let opened = Ledger::open(&consortium.dir("REGULATOR-01").join("chain"), consortium.genesis.clone()).unwrap();
     let lender = MemberId::new("LENDER-01").unwrap();
-    let kind = riskveil_exchange::audit::LogKind::Queries;
-    let logs = opened.ledger.logs(kind, &lender, riskveil_exchange::ids::Window(0), 1000).unwrap();
+    let logs = opened.ledger.logs(LogKind::Queries, &lender, Window(0), 1000).unwrap();
     assert!(logs.windows(2).all(|pair| pair[1].first_window == pair[0].last_window.next()), "no gap, no overlap");
     assert!(logs.iter().any(|log| log.last_window.0 >= log.first_window.0 + 8), "one range over the downtime");
+    assert!(logs.iter().any(|log| log.payload_digest == digest::sha256(&drawn)), "what was drawn before the crash");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ async fn stop_all(agents: impl IntoIterator<Item = Agent>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_record_is_found_by_the_lender_and_a_stranger_is_clear() {
-    let (_consortium, one, two, mut lender, regulator) = four().await;
+    let (consortium, one, two, mut lender, regulator) = four().await;
     let published = one.publish(&format!("{HEADER}{RECORDS}")).await;
     assert_eq!((&published["accepted"], &published["duplicates"]), (&json!(3), &json!(0)), "{published}");
     assert_eq!(published["rejected"], json!([{ "record_number": 4, "reason": "id_check_digit" }]));
@@ -91,6 +91,34 @@ async fn a_published_record_is_found_by_the_lender_and_a_stranger_is_clear() {
     assert_eq!(verdict(&report, "INST-02"), "clear");
     let report = lender.check(json!({ "resident_id": STRANGER })).await.unwrap();
     assert_eq!(report["outcome"], "clear", "{report:#}");
+
+    // an idempotency key names one body and one report, across a restart
+    let body = serde_json::to_vec(&check_body(json!({ "resident_id": STRANGER }))).unwrap();
+    let post = async |dir: &std::path::Path, body: &[u8]| {
+        agents::post_with_key(dir, "/v1/checks", "k1", Role::Underwriter, body).await
+    };
+    let (status, report) = post(&lender.dir, &body).await;
+    assert_eq!(status, 200);
+    lender.stop().await.unwrap();
+    let mut lender = consortium.start("LENDER-01");
+    lender.until("the lender", is_fresh).await;
+    assert_eq!(post(&lender.dir, &body).await, (200, report));
+    let other = serde_json::to_vec(&check_body(json!({ "resident_id": SUBJECT }))).unwrap();
+    assert_eq!(post(&lender.dir, &other).await.0, 409);
+
+    // what machines watch
+    let ready: Value = two.api(Role::Operator).get("/readyz").await.unwrap();
+    assert_eq!(ready["ready"], true);
+    let metrics = one.api(Role::Operator).get_bytes("/metrics").await.unwrap();
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    for name in [
+        "riskveil_evaluations_total{outcome=\"evaluated\"}",
+        "riskveil_published_rows_total 64",
+        "riskveil_finality_ms",
+    ] {
+        assert!(metrics.contains(name), "{name}\n{metrics}");
+    }
+    assert!(metrics.ends_with("# EOF\n") && metrics.matches("# EOF").count() == 1);
 
     // the same file again changes nothing
     let again = one.publish(&format!("{HEADER}{RECORDS}")).await;
