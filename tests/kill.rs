@@ -144,7 +144,7 @@ fn a_lender_killed_and_its_state_deleted_or_damaged_comes_back_exact_without_a_h
     lender.kill();
     let chain = network.dir("LENDER-01").join("chain");
     fs::remove_dir_all(chain.join("state")).expect("the state is there");
-    fs::remove_dir_all(chain.join("rows")).expect("the rows are there");
+    fs::remove_dir_all(chain.join("segments")).expect("the rows are there");
     let mut lender = network.start("LENDER-01");
     fresh(&mut lender);
     let (code, answers) = screen(&network, "deleted");
@@ -154,7 +154,7 @@ fn a_lender_killed_and_its_state_deleted_or_damaged_comes_back_exact_without_a_h
     // 16 damaged bytes in the middle of every file of both
     lender.kill();
     let damaged: Vec<_> =
-        ["state", "rows"].iter().flat_map(|folder| files_below(&chain.join(folder))).collect();
+        ["state", "segments"].iter().flat_map(|folder| files_below(&chain.join(folder))).collect();
     assert!(damaged.len() > 4, "{damaged:?}");
     damaged.iter().filter(|path| fs::metadata(path).is_ok_and(|m| m.len() > 64)).for_each(|path| overwrite(path));
     let mut lender = network.start("LENDER-01");

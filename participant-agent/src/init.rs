@@ -199,13 +199,13 @@ pub fn make_member(dir: &Path, plan: &MemberPlan, unlock: &Unlock) -> Result<Mem
 fn choose_ports(plan: &MemberPlan) -> Result<[SocketAddr; 3], InitError> {
     let loopback = IpAddr::from([127, 0, 0, 1]);
     let hosts = [loopback, plan.listen, plan.listen];
-    let ports = match plan.base_port {
-        0 => ports::free_loopback_ports(3).map_err(|source| InitError::Io { path: "--base-port".into(), source })?,
-        base @ 1024..=65_533 => vec![base, base + 1, base + 2],
+    let base = match plan.base_port {
+        0 => ports::free_base_port(3).map_err(|source| InitError::Io { path: "--base-port".into(), source })?,
+        base @ 1024..=65_533 => base,
         _ => return Err(InitError::BasePort),
     };
     let mut addresses = [SocketAddr::new(loopback, 0); 3];
-    for ((address, host), port) in addresses.iter_mut().zip(hosts).zip(ports) {
+    for ((address, host), port) in addresses.iter_mut().zip(hosts).zip(base..) {
         *address = SocketAddr::new(host, port);
         ports::check_free(*address, "--base-port")?;
     }

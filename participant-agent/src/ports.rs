@@ -2,8 +2,13 @@
 //!
 //! - **Errors**: [`PortError`] (whoever set the address: choose another)
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use rand::Rng;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +57,34 @@ pub fn check_free(address: SocketAddr, setting: &'static str) -> Result<(), Port
     listen(address, setting).map(drop)
 }
 
-/// `count` different loopback ports that were free a moment ago.
+/// Below the ports that Linux gives to outgoing connections (32768 and above): what is free here stays free until it is used.
+const LISTENING_PORTS: Range<u16> = 10_000..32_000;
+/// Blocks of ports that are tried before there is none.
+const TRIES: usize = 1000;
+
+/// The first of `count` loopback ports in a row that are free; a block is given once in a process.
 ///
 /// # Errors
-/// The system's, when it has no port left.
-pub fn free_loopback_ports(count: usize) -> io::Result<Vec<u16>> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+/// The system's, when no block of this length is found.
+pub fn free_base_port(count: u16) -> io::Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for _ in 0..TRIES {
+        let base = rand::thread_rng().gen_range(LISTENING_PORTS.start..LISTENING_PORTS.end.saturating_sub(count));
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = base..base + count;
+        if given.range(block.clone()).next().is_some() {
+            continue;
+        }
+        match block.clone().try_for_each(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop)) {
+            Ok(()) => {
+                given.extend(block);
+                return Ok(base);
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 #[cfg(test)]
@@ -81,10 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn free_ports_differ_and_can_be_bound() {
-        let ports = free_loopback_ports(8).unwrap();
-        let distinct: std::collections::BTreeSet<_> = ports.iter().collect();
-        assert_eq!(distinct.len(), 8);
-        check_free((Ipv4Addr::LOCALHOST, ports[0]).into(), "--base-port").unwrap();
+    fn free_blocks_do_not_overlap_and_can_be_bound() {
+        let (first, second) = (free_base_port(8).unwrap(), free_base_port(8).unwrap());
+        assert!(first.abs_diff(second) >= 8);
+        for port in (first..first + 8).chain(second..second + 8) {
+            check_free((Ipv4Addr::LOCALHOST, port).into(), "--base-port").unwrap();
+        }
     }
 }

@@ -58,7 +58,8 @@ impl Processes {
         for (id, roles) in &members {
             let dir = this.dir(id);
             let dir_text = dir.display().to_string();
-            let args = ["init", "member", "--dir", &dir_text, "--id", id, "--roles", roles, "--base-port", "0"];
+            let base = participant_agent::ports::free_base_port(3).expect("free ports").to_string();
+            let args = ["init", "member", "--dir", &dir_text, "--id", id, "--roles", roles, "--base-port", &base];
             let (code, _, stderr) = call(args.into_iter().chain(["--network", "kill-test", "--as-of", AS_OF]));
             assert_eq!(code, 0, "{stderr}");
             genesis.push(dir.join("member.toml"));

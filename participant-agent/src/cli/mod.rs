@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use self::exit::{CliError, Exit};
 use crate::demo;
+pub use crate::ports::free_base_port;
 
 /// Riskveil: ask other institutions about an applicant without telling anyone whom.
 #[derive(Debug, Parser)]

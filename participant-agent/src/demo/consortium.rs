@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::process::{AgentProcess, call};
 use crate::cli::client::{LocalApi, Role};
+use crate::cli::free_base_port;
 
 /// The demo's network, which the regulator's audit key is bound to.
 const NETWORK: &str = "demo";
@@ -57,9 +58,13 @@ impl Consortium {
     /// Writes every member's directory below `out/members`, makes the genesis, and starts one process each.
     pub(super) async fn start(data: &Path, out: &Path, base_port: u16, as_of: &str) -> Result<Self> {
         let planned = plan(data, out)?;
-        for (index, member) in planned.iter().enumerate() {
-            let offset = u16::try_from(index * 10).context("too many institutions for one machine")?;
-            let port = if base_port == 0 { 0 } else { base_port.checked_add(offset).context("--base-port is too high")? };
+        let ports = u16::try_from(planned.len() * 10).context("too many institutions for one machine")?;
+        let base_port = match base_port {
+            0 => free_base_port(ports).context("looking for free ports")?,
+            chosen => chosen,
+        };
+        for (index, member) in (0..).zip(&planned) {
+            let port = base_port.checked_add(index * 10).context("--base-port is too high")?;
             let dir = member.dir.as_os_str().to_owned();
             let port = port.to_string();
             let args = [

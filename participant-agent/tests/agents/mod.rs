@@ -1,6 +1,7 @@
 //! Whole agents in one process: real directories, keys, TLS, engine and journals, on free loopback ports.
 
 #![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+#![allow(clippy::unwrap_used)] // a test that cannot go on says so
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -62,10 +63,10 @@ impl Consortium {
             let id = MemberId::new(*name).unwrap();
             let dir = root.path().join(name);
             std::fs::create_dir(&dir).unwrap();
-            let ports = participant_agent::ports::free_loopback_ports(3).unwrap();
+            let base = participant_agent::ports::free_base_port(3).unwrap();
             let keystore = Keystore::create(&dir, &Unlock::KeyFile, roles.regulator, &mut OsRng).unwrap();
             Tokens::create(&dir.join(TOKEN_FILE), &mut OsRng).unwrap();
-            let [api, peer, engine] = [0, 1, 2].map(|at: usize| format!("127.0.0.1:{}", ports[at]));
+            let [api, peer, engine] = [0, 1, 2].map(|at| format!("127.0.0.1:{}", base + at));
             let config = format!(
                 "member = \"{name}\"\napi_listen = \"{api}\"\npeer_listen = \"{peer}\"\nengine_listen = \"{engine}\"\n\
                  as_of = \"{AS_OF}\"\n"
