@@ -47,7 +47,10 @@ fn only_in(dir: &str, needle: &str, owners: &[&str]) {
     let mut owned = 0;
     for (path, code) in sources(dir) {
         if shipped(&code).contains(needle) {
-            assert!(owners.iter().any(|o| path.starts_with(o)), "{path} uses {needle}, which belongs to {owners:?} alone");
+            assert!(
+                owners.iter().any(|o| path.starts_with(o)),
+                "{path} uses {needle}, which belongs to {owners:?} alone"
+            );
             owned += 1;
         }
     }
@@ -124,7 +127,19 @@ fn the_domain_does_no_io_and_has_no_clock_or_randomness_of_its_own() {
 fn execution_is_deterministic_by_construction() {
     never_in(
         "chain/src/execute",
-        &["HashMap", "HashSet", "f32", "f64", "SystemTime", "Instant", "rand::", "unwrap()", ".expect(\"", "panic!", "std::fs"],
+        &[
+            "HashMap",
+            "HashSet",
+            "f32",
+            "f64",
+            "SystemTime",
+            "Instant",
+            "rand::",
+            "unwrap()",
+            ".expect(\"",
+            "panic!",
+            "std::fs",
+        ],
     );
 }
 

@@ -26,8 +26,12 @@ fn run_demo(fixture: &Fixture) {
     let answers = std::fs::read(out.path().join("answers.csv")).expect("answers.csv");
     let report = check(&truth, &answers, &DEFAULT_KEYS, Form::Dense).expect("answers and truth can be read");
     assert!(report.is_exact(), "{}: {report}", fixture.name());
-    let mut rejected: Vec<String> =
-        std::fs::read_to_string(out.path().join("rejects.csv")).expect("rejects.csv").lines().skip(1).map(str::to_owned).collect();
+    let mut rejected: Vec<String> = std::fs::read_to_string(out.path().join("rejects.csv"))
+        .expect("rejects.csv")
+        .lines()
+        .skip(1)
+        .map(str::to_owned)
+        .collect();
     rejected.sort();
     let mut expected: Vec<String> = fixture
         .expected_rejects()

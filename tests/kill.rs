@@ -46,8 +46,18 @@ fn screen(network: &Processes, out: &str) -> (i32, BTreeMap<Pair, bool>) {
     let paths = [&applicants, &lender, &consent, &folder].map(|path| path.display().to_string());
     let [applicants, lender, consent, folder_text] = paths.each_ref().map(String::as_str);
     let (code, _, stderr) = call([
-        "screen", applicants, "--dir", lender, "--consent-batch", consent, "--purpose", "pre_loan_approval", "--as-of",
-        AS_OF, "--out", folder_text,
+        "screen",
+        applicants,
+        "--dir",
+        lender,
+        "--consent-batch",
+        consent,
+        "--purpose",
+        "pre_loan_approval",
+        "--as-of",
+        AS_OF,
+        "--out",
+        folder_text,
     ]);
     assert!(code == 0 || code == 5, "{stderr}");
     let answers = read_answers(&fs::read(folder.join("answers.csv")).expect("answers.csv")).expect("answers");
@@ -103,7 +113,10 @@ fn a_publisher_killed_at_any_moment_of_a_publication_publishes_exactly_its_file(
     let (code, answers) = screen(&network, "after-kills");
     assert_eq!(code, 5);
     assert_exact_for(&["INST-01"], &answers);
-    assert!(answers.keys().all(|pair| pair.institution == "INST-01"), "an institution without a snapshot never answers");
+    assert!(
+        answers.keys().all(|pair| pair.institution == "INST-01"),
+        "an institution without a snapshot never answers"
+    );
 }
 
 fn overwrite(path: &Path) {
@@ -127,8 +140,7 @@ fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn a_lender_killed_and_its_state_deleted_or_damaged_comes_back_exact_without_a_hand() {
     let network = Processes::new(4, POLICY);
-    let mut institutions: Vec<Agent> =
-        (1..=4).map(|number| network.start(&format!("INST-{number:02}"))).collect();
+    let mut institutions: Vec<Agent> = (1..=4).map(|number| network.start(&format!("INST-{number:02}"))).collect();
     let mut lender = network.start("LENDER-01");
     let _regulator = network.start("REGULATOR-01");
     for agent in &mut institutions {
@@ -153,8 +165,7 @@ fn a_lender_killed_and_its_state_deleted_or_damaged_comes_back_exact_without_a_h
 
     // 16 damaged bytes in the middle of every file of both
     lender.kill();
-    let damaged: Vec<_> =
-        ["state", "segments"].iter().flat_map(|folder| files_below(&chain.join(folder))).collect();
+    let damaged: Vec<_> = ["state", "segments"].iter().flat_map(|folder| files_below(&chain.join(folder))).collect();
     assert!(damaged.len() > 4, "{damaged:?}");
     damaged.iter().filter(|path| fs::metadata(path).is_ok_and(|m| m.len() > 64)).for_each(|path| overwrite(path));
     let mut lender = network.start("LENDER-01");
@@ -174,8 +185,7 @@ fn a_lender_killed_and_its_state_deleted_or_damaged_comes_back_exact_without_a_h
 #[test]
 fn when_half_of_the_validators_are_dead_nobody_is_clear_and_the_chain_goes_on_when_they_return() {
     let network = Processes::new(4, POLICY);
-    let mut institutions: Vec<Agent> =
-        (1..=4).map(|number| network.start(&format!("INST-{number:02}"))).collect();
+    let mut institutions: Vec<Agent> = (1..=4).map(|number| network.start(&format!("INST-{number:02}"))).collect();
     let mut lender = network.start("LENDER-01");
     for agent in &mut institutions {
         fresh(agent);
@@ -190,7 +200,8 @@ fn when_half_of_the_validators_are_dead_nobody_is_clear_and_the_chain_goes_on_wh
     let subject = network.folder("subject").join("subject.json");
     fs::write(&subject, r#"{"mobile":"13812345678"}"#).expect("a subject");
     let (lender_dir, subject) = (network.dir("LENDER-01").display().to_string(), subject.display().to_string());
-    let check = ["check", "--dir", &lender_dir, "--subject", &subject, "--consent", &subject, "--purpose", "guarantor_check"];
+    let check =
+        ["check", "--dir", &lender_dir, "--subject", &subject, "--consent", &subject, "--purpose", "guarantor_check"];
     let (code, report, stderr) = call(check);
     assert!(code != 0, "a stale replica answers nobody: {report} {stderr}");
     assert!(!report.to_string().contains("\"clear\""), "{report}");

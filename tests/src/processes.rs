@@ -67,7 +67,8 @@ impl Processes {
         let policy_file = this.root.path().join("policy.toml");
         fs::write(&policy_file, policy).expect("policy.toml");
         let out = this.root.path().join("genesis.toml");
-        let mut args: Vec<PathBuf> = ["init", "genesis", "--network", "kill-test", "--policy"].map(PathBuf::from).into();
+        let mut args: Vec<PathBuf> =
+            ["init", "genesis", "--network", "kill-test", "--policy"].map(PathBuf::from).into();
         args.extend([policy_file, "--out".into(), out.clone()]);
         args.extend(genesis);
         let (code, _, stderr) = call(args);
@@ -143,8 +144,11 @@ impl Agent {
         let token = tokens.lines().find_map(|line| line.strip_prefix("operator "))?.trim();
         let mut stream = std::net::TcpStream::connect(listen).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {listen}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n")
-            .ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {listen}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
         let (head, body) = text.split_once("\r\n\r\n")?;

@@ -68,8 +68,18 @@ impl Consortium {
             let dir = member.dir.as_os_str().to_owned();
             let port = port.to_string();
             let args = [
-                "init", "member", "--id", &member.id, "--roles", member.roles, "--base-port", &port, "--as-of", as_of,
-                "--network", NETWORK,
+                "init",
+                "member",
+                "--id",
+                &member.id,
+                "--roles",
+                member.roles,
+                "--base-port",
+                &port,
+                "--as-of",
+                as_of,
+                "--network",
+                NETWORK,
             ];
             let args = args.iter().map(Into::into).chain([std::ffi::OsString::from("--dir"), dir]);
             call(args, &[0]).await.with_context(|| format!("making the keys of {}", member.id))?;

@@ -92,13 +92,7 @@ pub async fn execute(args: DemoArgs) -> Result<bool> {
 }
 
 /// The steps in their order.
-async fn run(
-    consortium: &mut Consortium,
-    data: &Path,
-    out: &Path,
-    as_of: &str,
-    began: Instant,
-) -> Result<Outcome> {
+async fn run(consortium: &mut Consortium, data: &Path, out: &Path, as_of: &str, began: Instant) -> Result<Outcome> {
     let published = steps::publish(consortium, as_of).await?;
 
     let file = data.join("applicants.csv");

@@ -98,7 +98,9 @@ impl Outcome {
         };
         println!("  latency at the lender's API: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", at(50), at(95), at(99));
         let traffic = &self.chain["lender_traffic"];
-        if let (Some(sent), Some(received)) = (traffic["sent_per_check"].as_u64(), traffic["received_per_check"].as_u64()) {
+        if let (Some(sent), Some(received)) =
+            (traffic["sent_per_check"].as_u64(), traffic["received_per_check"].as_u64())
+        {
             println!("  bytes per responder: {sent} out, {received} back (request and response bodies)");
         }
         let summary = &self.screened.summary;

@@ -180,7 +180,8 @@ pub(super) async fn audit(consortium: &mut Consortium) -> Result<Audited> {
     let logged = |status: &Value| status["logged_through"].as_u64().is_some_and(|window| window > last);
     consortium.wait_until(Duration::from_secs(120), "two log windows on chain", logged).await?;
     let regulator = consortium.member(REGULATOR)?;
-    let mut args: Vec<OsString> = vec!["audit".into(), "reconcile".into(), "--dir".into(), regulator.dir.clone().into()];
+    let mut args: Vec<OsString> =
+        vec!["audit".into(), "reconcile".into(), "--dir".into(), regulator.dir.clone().into()];
     args.extend(["--through".into(), last.to_string().into()]);
     let called = call(args, &[0, 1]).await.context("reconciling the logs")?;
     spinner.finish_and_clear();

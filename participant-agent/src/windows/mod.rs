@@ -135,7 +135,11 @@ impl WindowTask {
                 }
             }
         };
-        if built.first != next {
+        if built.first > next {
+            // This replica was lost and fetches blocks again: the windows before are on chain already.
+            return Ok(Step::Waiting);
+        }
+        if built.first < next {
             return Err(WindowsError::Diverged { logged: Window(next.0.saturating_sub(1)) });
         }
         self.submit(built).await
