@@ -210,6 +210,26 @@ fn every_receipt_code_stands_in_the_error_registry() {
 }
 
 #[test]
+fn every_claim_of_the_threat_model_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("specs/threat-model.md")).expect("specs/threat-model.md");
+    let table = text.split("## Adversaries").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table");
+    let code: String = ["crypto", "exchange", "chain", "participant-agent", "tests"]
+        .iter()
+        .flat_map(|room| sources(room))
+        .map(|(_, code)| code)
+        .collect();
+    let mut named = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| crime")) {
+        let tests = row.rsplit('|').nth(1).unwrap_or("");
+        for test in tests.split('`').skip(1).step_by(2) {
+            assert!(code.contains(&format!("fn {test}(")), "specs/threat-model.md names {test}, which is no test");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} tests are named");
+}
+
+#[test]
 fn nothing_is_left_to_do_without_an_issue_number() {
     for room in ["crypto", "exchange", "chain", "participant-agent", "tests"] {
         let root = root();
