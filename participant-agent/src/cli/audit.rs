@@ -14,7 +14,7 @@ use riskveil_exchange::purpose::Purpose;
 use super::check::subject;
 use super::client::LocalApi;
 use super::exit::{CliError, Exit};
-use super::output::print_json;
+use super::output::{print_json, print_line};
 use crate::api::audit::{ReconcileQuery, SubjectQuery};
 use crate::api::auth::Role;
 use crate::regulator::{AuditLine, LogPage, Reconciled, SubjectReport};
@@ -127,8 +127,8 @@ async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
         print_json(&page);
         return Ok(Exit::Done);
     }
-    println!("windows {} to {}: {} of {} queries", page.from, page.to, page.entries.len(), page.matching);
-    page.entries.iter().for_each(print_line);
+    print_line(&format!("windows {} to {}: {} of {} queries", page.from, page.to, page.entries.len(), page.matching));
+    page.entries.iter().for_each(print_query);
     Ok(Exit::Done)
 }
 
@@ -140,7 +140,7 @@ async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
         print_json(&report);
         return Ok(Exit::Done);
     }
-    println!("windows {} to {}: asked about {} times", report.from, report.to, report.trail.len());
+    print_line(&format!("windows {} to {}: asked about {} times", report.from, report.to, report.trail.len()));
     report.trail.iter().for_each(print_trail);
     Ok(Exit::Done)
 }
@@ -157,8 +157,8 @@ async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::NotHeld })
 }
 
-fn print_line(line: &AuditLine) {
-    println!(
+fn print_query(line: &AuditLine) {
+    print_line(&format!(
         "{}  {:<12} {:<22} window {:<6} block {:<7} {}",
         time(line.issued_at_s),
         line.lender,
@@ -166,9 +166,9 @@ fn print_line(line: &AuditLine) {
         line.last_window,
         line.height,
         short(&line.core_digest.to_hex())
-    );
+    ));
     match &line.subjects {
-        None => println!("    the seal does not open"),
+        None => print_line("    the seal does not open"),
         Some(subjects) => {
             for subject in subjects {
                 let shown: Vec<String> = subject
@@ -176,13 +176,13 @@ fn print_line(line: &AuditLine) {
                     .iter()
                     .map(|one| format!("{} {}", one.id_type, shorten(one.value.expose())))
                     .collect();
-                println!("    {}  consent {}", shown.join(", "), short(&subject.consent_digest.to_hex()));
+                print_line(&format!("    {}  consent {}", shown.join(", "), short(&subject.consent_digest.to_hex())));
             }
         }
     }
     let responders: Vec<String> =
         line.responders.iter().map(|responder| format!("{} {}", responder.publisher, responder.status)).collect();
-    println!("    {}", responders.join(", "));
+    print_line(&format!("    {}", responders.join(", ")));
 }
 
 fn print_trail(one: &SubjectTrail) {
@@ -191,7 +191,7 @@ fn print_trail(one: &SubjectTrail) {
         (true, false) => "by seal only",
         _ => "by ciphertext only",
     };
-    println!(
+    print_line(&format!(
         "{}  {:<12} {:<22} by {:<11} block {:<7} {} {found}",
         time(one.issued_at_s),
         one.lender,
@@ -199,37 +199,41 @@ fn print_trail(one: &SubjectTrail) {
         one.id_type.as_str(),
         one.height,
         short(&one.core_digest.to_hex())
-    );
+    ));
     let consent = one.consent_digest.map_or_else(|| "none".to_owned(), |digest| digest.to_hex());
-    println!("    consent {consent}");
+    print_line(&format!("    consent {consent}"));
     for responder in &one.responders {
         let logged = match (responder.logged_by_lender, responder.logged_by_responder) {
             (true, true) => "logged by both",
             (true, false) => "logged by the lender only",
             _ => "logged by the responder only",
         };
-        println!("    {:<12} {:<14} {logged}", responder.publisher, crate::regulator::status_word(responder.status));
+        print_line(&format!(
+            "    {:<12} {:<14} {logged}",
+            responder.publisher,
+            crate::regulator::status_word(responder.status)
+        ));
     }
 }
 
 fn print_reconciled(report: &Reconciled) {
-    println!(
+    print_line(&format!(
         "windows {} to {}, judged at height {}: {} log transactions, {} leaves",
         report.from, report.through, report.head_height, report.windows, report.leaves
-    );
-    println!(
+    ));
+    print_line(&format!(
         "{} queries with {} envelopes, {} receipts, {} matched, {} pending, {} requests checked",
         report.queries, report.envelopes, report.receipts, report.matched, report.pending, report.requests
-    );
+    ));
     if report.excused > 0 {
-        println!("{} findings excused: the chain stood still meanwhile", report.excused);
+        print_line(&format!("{} findings excused: the chain stood still meanwhile", report.excused));
     }
-    println!("findings: {}", report.findings.len());
+    print_line(&format!("findings: {}", report.findings.len()));
     for finding in report.findings.iter().take(MAX_SHOWN) {
-        println!("  {}", sentence(finding));
+        print_line(&format!("  {}", sentence(finding)));
     }
     if report.findings.len() > MAX_SHOWN {
-        println!("  and {} more; --json shows all with their proofs", report.findings.len() - MAX_SHOWN);
+        print_line(&format!("  and {} more; --json shows all with their proofs", report.findings.len() - MAX_SHOWN));
     }
 }
 

@@ -15,10 +15,16 @@ pub fn progress_bar(json: bool, what: &'static str) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Prints a line; a reader that has gone away (`| head`) is no error.
+pub fn print_line(line: &str) {
+    use std::io::Write as _;
+    let _reader_gone = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints a value as one line of JSON.
 pub fn print_json(value: &impl Serialize) {
     // what commands print is made of strings, numbers and lists
-    println!("{}", serde_json::to_string(value).unwrap_or_default());
+    print_line(&serde_json::to_string(value).unwrap_or_default());
 }
 
 /// A date argument.
