@@ -33,7 +33,7 @@ pub const CONFIG_FILE: &str = "agent.toml";
 /// Longest configuration file, bytes.
 const MAX_CONFIG_BYTES: u64 = 64 << 10;
 /// Every key a configuration may have.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 9] = [
     "member",
     "api_listen",
     "peer_listen",
@@ -42,7 +42,6 @@ const KEYS: [&str; 10] = [
     "key_protection",
     "log_format",
     "log_level",
-    "worker_threads",
     "engine_threads",
 ];
 
@@ -104,9 +103,6 @@ pub struct AgentConfig {
     /// `error`, `warn`, `info` or `debug`.
     #[serde(default)]
     pub log_level: LogLevel,
-    /// Threads that serve requests, 1 to 64; without it, one per core.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worker_threads: Option<usize>,
     /// Threads of the consensus engine, 1 to 16.
     #[serde(default = "default_engine_threads")]
     pub engine_threads: usize,
@@ -114,6 +110,9 @@ pub struct AgentConfig {
 
 /// Threads of the consensus engine unless the configuration says otherwise.
 pub const DEFAULT_ENGINE_THREADS: usize = 2;
+
+/// Most threads of the consensus engine.
+const MAX_ENGINE_THREADS: usize = 16;
 
 const fn default_engine_threads() -> usize {
     DEFAULT_ENGINE_THREADS
@@ -139,8 +138,6 @@ pub struct ValidConfig {
     pub log_format: LogFormat,
     /// How much is logged.
     pub log_level: LogLevel,
-    /// Threads that serve requests.
-    pub worker_threads: usize,
     /// Threads of the consensus engine.
     pub engine_threads: usize,
 }
@@ -230,15 +227,9 @@ impl AgentConfig {
                 return Err((key, format!("{key} and {other} are the same address"), "give each its own port".into()));
             }
         }
-        let worker_threads = self
-            .worker_threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(64));
-        for (key, threads, most) in
-            [("worker_threads", worker_threads, 64), ("engine_threads", self.engine_threads, 16)]
-        {
-            if !(1..=most).contains(&threads) {
-                return Err((key, format!("{key} is {threads}"), format!("use 1 to {most}")));
-            }
+        if !(1..=MAX_ENGINE_THREADS).contains(&self.engine_threads) {
+            let what = format!("engine_threads is {}", self.engine_threads);
+            return Err(("engine_threads", what, format!("use 1 to {MAX_ENGINE_THREADS}")));
         }
         Ok(ValidConfig {
             member: self.member,
@@ -249,7 +240,6 @@ impl AgentConfig {
             key_protection: self.key_protection,
             log_format: self.log_format,
             log_level: self.log_level,
-            worker_threads,
             engine_threads: self.engine_threads,
         })
     }
@@ -349,8 +339,8 @@ mod tests {
         );
         let text = refusal(&GOOD.replace("17800", "0"));
         assert!(text.contains("line 2: api_listen has port 0"), "{text}");
-        let text = refusal(&format!("{GOOD}worker_threads = 0\n"));
-        assert_eq!(text, "agent.toml, line 5: worker_threads is 0; use 1 to 64");
+        let text = refusal(&format!("{GOOD}engine_threads = 0\n"));
+        assert_eq!(text, "agent.toml, line 5: engine_threads is 0; use 1 to 16");
         assert!(refusal(&format!("{GOOD}as_of = \"2026-02-30\"\n")).contains("line 5"));
         assert!(refusal(&GOOD.replace("INST-01", "inst")).contains("line 1"));
     }

@@ -187,7 +187,6 @@ pub fn make_member(dir: &Path, plan: &MemberPlan, unlock: &Unlock) -> Result<Mem
         key_protection,
         log_format: crate::config::LogFormat::default(),
         log_level: crate::config::LogLevel::default(),
-        worker_threads: None,
         engine_threads: crate::config::DEFAULT_ENGINE_THREADS,
     };
     // The configuration comes last: a directory with one is complete.

@@ -35,7 +35,6 @@ const CHECK_HELP: &str = "Keys of agent.toml:\n  \
     key_protection  file | passphrase; default file, set by `init member`\n  \
     log_format      text | json; default text\n  \
     log_level       error | warn | info | debug; default info\n  \
-    worker_threads  1 to 64; default one per core\n  \
     engine_threads  1 to 16; default 2";
 
 /// Checks the configuration.

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::consortium::Consortium;
 use self::report::Outcome;
@@ -54,6 +55,21 @@ pub struct DemoArgs {
 /// # Errors
 /// What an agent or command answered, with the step in front.
 pub async fn execute(args: DemoArgs) -> Result<bool> {
+    let mut told = std::pin::pin!(told_to_stop()?);
+    let (mut consortium, held) = tokio::select! {
+        ended = demonstrate(&args) => ended?,
+        // agents are killed as the consortium is dropped
+        () = &mut told => bail!("stopped before the end"),
+    };
+    if !args.exit {
+        stay_up(&mut consortium, told).await?;
+    }
+    consortium.stop().await?;
+    Ok(held)
+}
+
+/// Everything up to the summary; true if all held.
+async fn demonstrate(args: &DemoArgs) -> Result<(Consortium, bool)> {
     let began = Instant::now();
     let out = prepare(&args.out)?;
     let data = match &args.data {
@@ -84,11 +100,7 @@ pub async fn execute(args: DemoArgs) -> Result<bool> {
     if failures.is_empty() {
         println!("Everything held. 全部成立。");
     }
-    if !args.exit {
-        stay_up(&mut consortium).await?;
-    }
-    consortium.stop().await?;
-    Ok(failures.is_empty())
+    Ok((consortium, failures.is_empty()))
 }
 
 /// The steps in their order.
@@ -124,7 +136,20 @@ fn prepare(out: &Path) -> Result<PathBuf> {
     out.canonicalize().with_context(|| format!("finding {}", out.display()))
 }
 
-async fn stay_up(consortium: &mut Consortium) -> Result<()> {
+/// Ready when the process is told to stop, by Ctrl-C or SIGTERM.
+fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Serves until told to stop; fails if an agent ends before.
+async fn stay_up(consortium: &mut Consortium, mut told: impl Future<Output = ()> + Unpin) -> Result<()> {
     println!("\nServing 服务地址 (Ctrl-C ends 结束):");
     for member in &consortium.members {
         println!("  {:<14} {}   token in {}", member.id, member.api.base_url(), member.dir.join("api.token").display());
@@ -132,7 +157,9 @@ async fn stay_up(consortium: &mut Consortium) -> Result<()> {
     let mut beat = tokio::time::interval(std::time::Duration::from_secs(1));
     loop {
         tokio::select! {
-            ended = tokio::signal::ctrl_c() => return ended.context("waiting for Ctrl-C"),
+            // Ctrl-C reaches the agents too: that they end then is no failure
+            biased;
+            () = &mut told => return Ok(()),
             _ = beat.tick() => consortium.check_alive()?,
         }
     }
