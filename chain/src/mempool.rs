@@ -320,13 +320,6 @@ impl Mempool {
         self.len() == 0
     }
 
-    /// Returns once something waits; at once if something does.
-    pub async fn wait_nonempty(&self) {
-        let mut changed = self.changed.subscribe();
-        // The sender lives as long as `self`, so that waiting does not fail.
-        let _ = changed.wait_for(|(_, waiting)| *waiting > 0).await;
-    }
-
     /// (Arrivals since the start, transactions that wait); changes with every admission and every finalized block.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<(u64, usize)> {

@@ -104,11 +104,6 @@ impl Identifier {
         Ok(Identifier { id_type, canonical: std::mem::take(&mut *canonical) })
     }
 
-    /// Whether this text holds no identifier at all (as opposed to an invalid one).
-    pub fn is_absent(raw: &str) -> bool {
-        canonical::squeeze(raw).is_empty()
-    }
-
     /// The kind of number.
     pub fn id_type(&self) -> IdType {
         self.id_type

@@ -64,14 +64,6 @@ pub enum PeerError {
     TooLarge,
 }
 
-impl PeerError {
-    /// Whether the request may have reached the member.
-    #[must_use]
-    pub fn may_have_arrived(self) -> bool {
-        !matches!(self, Self::Unknown | Self::Unreachable)
-    }
-}
-
 /// What went to and came from one member so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Traffic {
