@@ -46,6 +46,10 @@ pub const ESCROW_ITEM: Dst = Dst::new("riskveil/v1/crypto/escrow-item");
 pub const ESCROW_WEIGHTED: Dst = Dst::new("riskveil/v1/crypto/escrow-weighted");
 /// `HashToGroup` input of the dummy item.
 pub const ESCROW_DUMMY: Dst = Dst::new("riskveil/v1/crypto/escrow-dummy");
+/// Transcript of the DLEQ (G, C1; Y, C2 - P): what an item holds, shown by its maker.
+pub const ITEM_OPENING: Dst = Dst::new("riskveil/v1/crypto/item-opening");
+/// Transcript of the DLEQ (G, Y; C1, C2 - P): what an item holds, shown by the audit key.
+pub const ITEM_DECRYPTION: Dst = Dst::new("riskveil/v1/crypto/item-decryption");
 /// Transcript of the proof of possession of an audit key.
 pub const AUDIT_KEY_POSSESSION: Dst = Dst::new("riskveil/v1/crypto/audit-key-possession");
 /// Transcript of the DLEQ (G, K; Y, K_Y).
@@ -69,6 +73,8 @@ pub const ALL: &[Dst] = &[
     ESCROW_ITEM,
     ESCROW_WEIGHTED,
     ESCROW_DUMMY,
+    ITEM_OPENING,
+    ITEM_DECRYPTION,
     AUDIT_KEY_POSSESSION,
     KEY_BINDING,
     SEAL_KEY_POSSESSION,

@@ -100,6 +100,10 @@ impl AuditKeyPair {
         self.open_point(item) == *dummy_element().point()
     }
 
+    pub(crate) fn y(&self) -> &SecretScalar {
+        &self.y
+    }
+
     fn open_point(&self, item: &EscrowedItem) -> RistrettoPoint {
         item.c2.point() - self.y.expose(|y| y * item.c1.point())
     }
@@ -158,6 +162,26 @@ impl EscrowSecret {
     /// Gives `s` up, for evidence that its owner exports. With it anyone can unblind what this item was answered.
     pub fn into_evidence(self) -> SecretBytes<32> {
         self.s.to_secret_bytes()
+    }
+
+    /// The secret of `item` that was kept for evidence.
+    ///
+    /// # Errors
+    /// [`ScalarInvalid`] for bytes that are no scalar, or not the `s` of this item's C1.
+    pub fn from_evidence(bytes: &SecretBytes<32>, item: &EscrowedItem) -> Result<EscrowSecret, ScalarInvalid> {
+        let s = bytes.expose(|bytes| SecretScalar::from_canonical_bytes(*bytes))?;
+        let c1 = s.expose(RistrettoPoint::mul_base).compress();
+        if c1.as_bytes() != item.c1.as_bytes() {
+            return Err(ScalarInvalid);
+        }
+        Ok(EscrowSecret { s, c2: item.c2 })
+    }
+
+    /// Whether `item` is `p` encrypted under `y` with this secret: C1 = s*G and C2 = P + s*Y.
+    pub fn escrows(&self, p: &Element, y: &Element, item: &EscrowedItem) -> bool {
+        let c1 = self.s.expose(RistrettoPoint::mul_base);
+        let c2 = p.point() + self.s.expose(|s| s * y.point());
+        c1 == *item.c1.point() && c2 == *item.c2.point()
     }
 
     pub(crate) fn s(&self) -> &SecretScalar {

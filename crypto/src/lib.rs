@@ -9,6 +9,7 @@ pub mod digest;
 pub mod dst;
 pub mod error;
 pub mod escrow;
+pub mod escrow_opening;
 pub mod evaluation;
 pub mod fingerprint;
 pub mod group;

@@ -6,6 +6,7 @@ mod escrow;
 mod evaluation;
 mod keys;
 mod labels;
+mod openings;
 mod properties;
 mod secrets;
 mod support;
