@@ -164,6 +164,11 @@ impl EscrowSecret {
         self.s.to_secret_bytes()
     }
 
+    /// As [`EscrowSecret::into_evidence`], while the owner still unblinds with it.
+    pub fn to_evidence(&self) -> SecretBytes<32> {
+        self.s.to_secret_bytes()
+    }
+
     /// The secret of `item` that was kept for evidence.
     ///
     /// # Errors

@@ -10,8 +10,10 @@ pub const MEMBER_KEYS: Dst = Dst::new("riskveil/v1/agent/member-keys");
 pub const PERIOD_KEY: Dst = Dst::new("riskveil/v1/agent/period-key");
 /// Digest under which API tokens are compared.
 pub const API_TOKEN: Dst = Dst::new("riskveil/v1/agent/api-token");
+/// At-rest key of what a lender keeps of one check; the context is the check's core digest.
+pub const CHECK_EVIDENCE: Dst = Dst::new("riskveil/v1/agent/check-evidence");
 /// The id of a screening: digest of its inputs.
 pub const SCREENING: Dst = Dst::new("riskveil/v1/agent/screening");
 
 /// Every tag of this room.
-pub const ALL: &[Dst] = &[JOURNAL, MEMBER_KEYS, PERIOD_KEY, API_TOKEN, SCREENING];
+pub const ALL: &[Dst] = &[JOURNAL, MEMBER_KEYS, PERIOD_KEY, API_TOKEN, CHECK_EVIDENCE, SCREENING];

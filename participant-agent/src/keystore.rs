@@ -22,7 +22,7 @@ use riskveil_crypto::at_rest::{AtRestKey, KeyEncryptionKey};
 use riskveil_crypto::escrow::AuditKeyPair;
 use riskveil_crypto::oprf::server::OprfSecretKey;
 use riskveil_crypto::seal::SealSecretKey;
-use riskveil_crypto::{SecretBytes, SigningKey, VerifyingKey};
+use riskveil_crypto::{Digest32, SecretBytes, SigningKey, VerifyingKey};
 use riskveil_exchange::ids::Period;
 use zeroize::Zeroizing;
 
@@ -301,6 +301,12 @@ impl Keystore {
     #[must_use]
     pub fn journal_key(&self, name: &str) -> AtRestKey {
         self.kek.purpose_key(dst::JOURNAL, name.as_bytes())
+    }
+
+    /// The key of what a lender keeps of one check.
+    #[must_use]
+    pub fn check_key(&self, core_digest: &Digest32) -> AtRestKey {
+        self.kek.purpose_key(dst::CHECK_EVIDENCE, core_digest.as_bytes())
     }
 
     /// Stores the OPRF key of a period; on disk when this returns. Storing the same key again changes nothing.

@@ -45,7 +45,7 @@ use crate::regulator::Regulator;
 use crate::responder::{ResponderMemory, Restored};
 use crate::telemetry::{self, Metrics};
 use crate::walks::publisher::{self, Publisher};
-use crate::walks::reports::{self, Reports};
+use crate::walks::reports::Reports;
 use crate::walks::screen::{self, Screenings};
 use crate::walks::{ask::CheckTraffic, jobs};
 use crate::windows::WindowTask;
@@ -219,7 +219,7 @@ fn assemble(
     };
     let lender = if member.roles.lender {
         let jobs = jobs::Jobs::open(&journals, keystore.journal_key(jobs::JOURNAL_NAME))?;
-        let reports = Reports::open(&journals, keystore.journal_key(reports::JOURNAL_NAME), now_s)?;
+        let reports = Reports::open(&journals, keystore.clone(), now_s)?;
         Some(Lender { reports, screenings: Arc::new(Screenings::new(jobs)), traffic: CheckTraffic::default() })
     } else {
         None

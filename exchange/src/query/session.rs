@@ -17,7 +17,7 @@ use riskveil_crypto::escrow::{self, EscrowSecret, EscrowedItem};
 use riskveil_crypto::evaluation::{EvaluationContext, EvaluationProof, VerifiedEvaluation, verify_evaluation};
 use riskveil_crypto::oprf::{OprfError, PrfOutput, input_element};
 use riskveil_crypto::seal::{SealPublicKey, seal};
-use riskveil_crypto::{Digest32, Element, SigningKey, VerifyingKey};
+use riskveil_crypto::{Digest32, Element, SecretBytes, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::audit::entry::{EntryEnvelope, Outcome, QueryEntry};
@@ -460,6 +460,13 @@ impl AwaitingEvaluations {
     #[must_use]
     pub const fn core_digest(&self) -> &Digest32 {
         &self.core_digest
+    }
+
+    /// The escrow secret s of every item, in order, for evidence that the lender keeps. With them and the responses anyone can
+    /// recompute every output.
+    #[must_use]
+    pub fn export_secrets(&self) -> Vec<SecretBytes<32>> {
+        self.secrets.iter().map(EscrowSecret::to_evidence).collect()
     }
 
     /// Everyone it was addressed to.

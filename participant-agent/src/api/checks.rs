@@ -126,7 +126,7 @@ async fn made(
 ) -> Result<Response, Problem> {
     let (checked, evidence) = check(context, request).await.map_err(|error| problem_of(&error))?;
     let shown = serde_json::to_string(&show(&checked)).map_err(|_| Problem::new(ProblemKind::Internal))?;
-    lender.reports.keep(shown.clone(), evidence, key, context.clock.now_s()).await.map_err(|error| {
+    lender.reports.keep(shown.clone(), &evidence, key, context.clock.now_s()).await.map_err(|error| {
         tracing::error!(%error, "a report could not be journalled");
         Problem::new(ProblemKind::Internal).detail("the report could not be journalled")
     })?;

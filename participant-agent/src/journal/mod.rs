@@ -175,6 +175,30 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         Ok((journal, cut_bytes))
     }
 
+    /// Hands every entry of `dir/name.log` to `visit`, oldest first, while another handle may append to it. Changes nothing;
+    /// a frame that is just being written is left out.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn read(dir: &Path, name: &'static str, key: AtRestKey, visit: impl FnMut(T)) -> Result<(), JournalError> {
+        let path = dir.join(format!("{name}.log"));
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        let file = File::open(&path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut journal = Self {
+            file,
+            path,
+            name,
+            key,
+            next_frame: 0,
+            previous_tag: [0; TAG_LEN],
+            length: 0,
+            failed: true,
+            entries: PhantomData,
+        };
+        journal.replay(length, visit)
+    }
+
     /// Appends one entry; on disk when this returns.
     ///
     /// # Errors

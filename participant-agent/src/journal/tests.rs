@@ -151,3 +151,18 @@ async fn entries_appended_by_many_tasks_are_all_on_disk_when_their_append_return
     }
     assert_eq!(open(&dir).unwrap().entries.len(), 64);
 }
+
+#[test]
+fn a_reader_beside_the_writer_sees_every_whole_frame_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bytes, _) = three_frames(&dir);
+    // the start of a frame that is being written
+    let longer = [bytes.as_slice(), &100u32.to_le_bytes(), &(!100u32).to_le_bytes(), &[7; 20]].concat();
+    fs::write(file(&dir), &longer).unwrap();
+    let mut seen: Vec<String> = Vec::new();
+    Journal::read(dir.path(), "queries", key(7), |entry| seen.push(entry)).unwrap();
+    assert_eq!(seen, ["first", "second", "third", "a fourth entry that is the last"]);
+    assert_eq!(fs::read(file(&dir)).unwrap(), longer);
+    let missing = Journal::<String>::read(dir.path(), "other", key(7), |_| ());
+    assert!(matches!(missing, Err(JournalError::Io { .. })));
+}

@@ -20,9 +20,9 @@ use riskveil_exchange::query::report::{NotAsked, Report, ReportHead, ReportOutco
 use riskveil_exchange::query::session::Subject;
 use riskveil_exchange::record::{Day, IdType, Identifier};
 
-use super::ask::{Question, Took};
+use super::ask::{Asked, Question, Took};
 use super::judge::{Settled, ask_and_settle};
-use super::reports::Evidence;
+use super::kept::{CheckEvidence, KeptItem};
 use super::{QueryError, blocking};
 use crate::api::models::SubjectBody;
 use crate::context::Context;
@@ -79,9 +79,10 @@ pub fn identify(given: &SubjectBody, as_of: Day) -> Result<(Subject, Vec<NotAske
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn check(context: &Arc<Context>, request: CheckRequest) -> Result<(Checked, Evidence), QueryError> {
+pub async fn check(context: &Arc<Context>, request: CheckRequest) -> Result<(Checked, CheckEvidence), QueryError> {
     let CheckRequest { subject, not_asked, consent, purpose, as_of } = request;
-    let asked_types: Vec<IdType> = subject.identifiers().iter().map(Identifier::id_type).collect();
+    let identifiers = subject.identifiers().to_vec();
+    let asked_types: Vec<IdType> = identifiers.iter().map(Identifier::id_type).collect();
     // B3: blind, prove, seal, journal; B4: ask everyone at once; B5: verify every answer
     let question = Question { shape: Shape::Check, subjects: vec![(subject, consent)], purpose, deadline: DEADLINE };
     let settled = ask_and_settle(context, question).await?;
@@ -102,8 +103,27 @@ pub async fn check(context: &Arc<Context>, request: CheckRequest) -> Result<(Che
     };
     let publishers: Vec<MemberId> = asked.heard.keys().cloned().collect();
     let report = Report::new(head, asked_types, not_asked, &publishers, answers);
-    observe(&context.metrics, &asked.took, judge, &report);
-    Ok((Checked { report, took: asked.took, judge }, Evidence::new(asked.entry, asked.responses)))
+    let took = asked.took;
+    observe(&context.metrics, &took, judge, &report);
+    let evidence = keep(asked, &report, identifiers, as_of);
+    Ok((Checked { report, took, judge }, evidence))
+}
+
+/// What shows the report later: secrets and identifiers by the place of their item.
+fn keep(asked: Asked, report: &Report, identifiers: Vec<Identifier>, as_of: Day) -> CheckEvidence {
+    let secrets = IdType::ALL.into_iter().zip(asked.state.export_secrets());
+    let items = secrets.map(|(id_type, secret)| KeptItem {
+        identifier: identifiers.iter().find(|identifier| identifier.id_type() == id_type).cloned(),
+        secret,
+    });
+    CheckEvidence {
+        items: items.collect(),
+        responses: asked.responses.into_iter().map(|(publisher, bytes)| (publisher, bytes.to_vec())).collect(),
+        judged_height: report.query.height,
+        as_of,
+        unanswered: report.unanswered().map(|(publisher, reason)| (publisher.clone(), reason)).collect(),
+        entry: asked.entry,
+    }
 }
 
 fn observe(metrics: &Metrics, took: &Took, judge: Duration, report: &Report) {

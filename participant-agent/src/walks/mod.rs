@@ -9,6 +9,7 @@ pub mod check;
 pub mod error;
 pub mod jobs;
 pub mod judge;
+pub mod kept;
 pub mod publish;
 pub mod publisher;
 pub mod reports;

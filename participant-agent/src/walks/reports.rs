@@ -1,62 +1,39 @@
 //! Reports as the lender keeps them: on disk with their evidence before anyone sees them.
 //!
 //! - **Place**: B8
-//! - **Shapes**: `journal/reports.log`; one entry a report: its JSON, the query as it was sent, the responses as they came
+//! - **Shapes**: `journal/checks.log`; one entry a report: its JSON, and its evidence sealed under a key of this check
 //! - **Invariants**: an idempotency key names one body and one report for a day, across restarts
-//! - **Security**: encrypted; no identifier, no blinding and no OPRF output is in it
+//! - **Security**: encrypted; identifiers and blindings stand only in the evidence, twice encrypted ([`CheckEvidence`]); no OPRF
+//!   output is in it
 //! - **Source**: DESIGN.md sections 4 and 6
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use riskveil_crypto::Digest32;
-use riskveil_crypto::at_rest::AtRestKey;
-use riskveil_exchange::audit::entry::QueryEntry;
-use riskveil_exchange::ids::MemberId;
 use serde::{Deserialize, Serialize};
 
+use super::kept::{CheckEvidence, KeptDamaged};
 use crate::journal::{Journal, JournalError, JournalWriter};
+use crate::keystore::Keystore;
 
 /// The journal's name, for its key and its file.
-pub const JOURNAL_NAME: &str = "reports";
+pub const JOURNAL_NAME: &str = "checks";
 /// How long an idempotency key is remembered, s.
 const REMEMBER_S: u64 = 86_400;
 /// Idempotency keys remembered; the oldest are forgotten first.
 const MAX_KEYS: usize = 100_000;
 
-/// What shows a report: the query as it was sent and the responses as they came.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Evidence {
-    entry: QueryEntry,
-    responses: Vec<(MemberId, ResponseBytes)>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct ResponseBytes(#[serde(with = "serde_bytes")] Vec<u8>);
-
-impl fmt::Debug for ResponseBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ResponseBytes({})", self.0.len())
-    }
-}
-
-impl Evidence {
-    /// The evidence of one query.
-    #[must_use]
-    pub fn new(entry: QueryEntry, responses: BTreeMap<MemberId, Bytes>) -> Self {
-        let responses = responses.into_iter().map(|(publisher, bytes)| (publisher, ResponseBytes(bytes.to_vec())));
-        Self { entry, responses: responses.collect() }
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Kept {
     kept_at_s: u64,
+    core_digest: Digest32,
     json: String,
-    evidence: Evidence,
+    /// A [`CheckEvidence`] under the key of this check.
+    #[serde(with = "serde_bytes")]
+    evidence: Vec<u8>,
     request: Option<(String, Digest32)>,
 }
 
@@ -67,6 +44,18 @@ pub struct RequestKey {
     pub key: String,
     /// Digest of the body.
     pub body: Digest32,
+}
+
+/// Kept evidence that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadKeptError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What was kept of this check.
+    #[error(transparent)]
+    Damaged(#[from] KeptDamaged),
 }
 
 /// What a key says about a request.
@@ -84,6 +73,8 @@ pub enum Repeat {
 
 /// The journal of reports, and the keys of the last day.
 pub struct Reports {
+    journals: PathBuf,
+    keystore: Arc<Keystore>,
     journal: JournalWriter<Kept>,
     keys: Mutex<HashMap<String, Remembered>>,
 }
@@ -101,19 +92,36 @@ impl fmt::Debug for Reports {
 }
 
 impl Reports {
-    /// Opens `reports.log` in the directory of journals.
+    /// Opens `checks.log` in the directory of journals.
     ///
     /// # Errors
     /// [`JournalError`] when it is damaged or unreadable.
-    pub fn open(journals: &Path, key: AtRestKey, now_s: u64) -> Result<Self, JournalError> {
+    pub fn open(journals: &Path, keystore: Arc<Keystore>, now_s: u64) -> Result<Self, JournalError> {
         let mut keys = HashMap::new();
-        let (journal, _) = Journal::open_with(journals, JOURNAL_NAME, key, |kept: Kept| {
-            let Kept { kept_at_s, json, request, .. } = kept;
-            if let Some((key, body)) = request.filter(|_| kept_at_s.saturating_add(REMEMBER_S) > now_s) {
-                keys.insert(key, Remembered { body, at_s: kept_at_s, json: Some(json.into()) });
+        let (journal, _) =
+            Journal::open_with(journals, JOURNAL_NAME, keystore.journal_key(JOURNAL_NAME), |kept: Kept| {
+                let Kept { kept_at_s, json, request, .. } = kept;
+                if let Some((key, body)) = request.filter(|_| kept_at_s.saturating_add(REMEMBER_S) > now_s) {
+                    keys.insert(key, Remembered { body, at_s: kept_at_s, json: Some(json.into()) });
+                }
+            })?;
+        Ok(Self { journals: journals.to_owned(), keystore, journal: journal.into_writer(), keys: Mutex::new(keys) })
+    }
+
+    /// What was kept of the check with this core digest. Reads the journal from its start: call it off the reactor.
+    ///
+    /// # Errors
+    /// [`ReadKeptError`]: the journal cannot be read, or what was kept does not open.
+    pub fn evidence(&self, core_digest: &Digest32) -> Result<Option<CheckEvidence>, ReadKeptError> {
+        let mut found = None;
+        let key = self.keystore.journal_key(JOURNAL_NAME);
+        Journal::read(&self.journals, JOURNAL_NAME, key, |kept: Kept| {
+            if kept.core_digest == *core_digest {
+                found = Some(kept.evidence);
             }
         })?;
-        Ok(Self { journal: journal.into_writer(), keys: Mutex::new(keys) })
+        let Some(sealed) = found else { return Ok(None) };
+        Ok(Some(CheckEvidence::open(&self.keystore.check_key(core_digest), core_digest, &sealed)?))
     }
 
     /// Whether a request with this key was made before.
@@ -144,12 +152,14 @@ impl Reports {
     pub async fn keep(
         &self,
         json: String,
-        evidence: Evidence,
+        evidence: &CheckEvidence,
         request: Option<RequestKey>,
         now_s: u64,
     ) -> Result<(), Arc<JournalError>> {
         let key = request.map(|request| (request.key, request.body));
-        let kept = Kept { kept_at_s: now_s, json: json.clone(), evidence, request: key.clone() };
+        let core_digest = evidence.core_digest();
+        let evidence = evidence.seal(&self.keystore.check_key(&core_digest));
+        let kept = Kept { kept_at_s: now_s, core_digest, json: json.clone(), evidence, request: key.clone() };
         self.journal.append(kept).await?;
         if let Some((key, body)) = key {
             self.keys().insert(key, Remembered { body, at_s: now_s, json: Some(json.into()) });
