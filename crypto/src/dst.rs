@@ -64,6 +64,10 @@ pub const SEALED_LABEL: Dst = Dst::new("riskveil/v1/crypto/sealed-label");
 pub const PADDING_SECRET: Dst = Dst::new("riskveil/v1/crypto/padding-secret");
 /// HKDF salt: `r` to the 92 bytes of a padding row.
 pub const PADDING_ROW: Dst = Dst::new("riskveil/v1/crypto/padding-row");
+/// Transcript of an aggregated range proof.
+pub const RANGE: Dst = Dst::new("riskveil/v1/crypto/range-proof");
+/// Transcript of a proof that one committed value is between two bounds.
+pub const RANGE_BETWEEN: Dst = Dst::new("riskveil/v1/crypto/between-proof");
 /// HKDF salt of every key derived from a key-encryption key.
 pub const AT_REST: Dst = Dst::new("riskveil/v1/crypto/at-rest");
 
@@ -82,5 +86,7 @@ pub const ALL: &[Dst] = &[
     SEALED_LABEL,
     PADDING_SECRET,
     PADDING_ROW,
+    RANGE,
+    RANGE_BETWEEN,
     AT_REST,
 ];

@@ -17,6 +17,8 @@ pub mod kdf;
 pub mod label;
 pub mod merkle;
 pub mod oprf;
+pub mod pedersen;
+pub mod range_proof;
 pub mod seal;
 pub mod secret;
 pub mod signature;

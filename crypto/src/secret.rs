@@ -75,6 +75,14 @@ impl SecretScalar {
         SecretScalar::from_scalar(scalar.ok_or(ScalarInvalid)?)
     }
 
+    /// 64 uniform bytes, little-endian, modulo l.
+    ///
+    /// # Errors
+    /// [`ScalarInvalid`] for a multiple of l, which nobody is known to be able to find by hashing.
+    pub fn from_uniform_bytes(bytes: &SecretBytes<64>) -> Result<SecretScalar, ScalarInvalid> {
+        SecretScalar::from_scalar(bytes.expose(Scalar::from_bytes_mod_order_wide))
+    }
+
     /// The 32-byte little-endian encoding, for the key store.
     pub fn to_secret_bytes(&self) -> SecretBytes<32> {
         SecretBytes(self.0.to_bytes())

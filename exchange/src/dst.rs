@@ -46,6 +46,18 @@ pub const LOG_AAD: Dst = Dst::new("riskveil/v1/exchange/log-aad");
 pub const LOG_INFO: Dst = Dst::new("riskveil/v1/exchange/log-info");
 /// What the regulator looked for, committed on chain.
 pub const AUDIT_SCOPE: Dst = Dst::new("riskveil/v1/exchange/audit-scope");
+/// HKDF salt: a record's commitment seed to blindings, static salt and one rho for each key.
+pub const COMMITMENT_SEED: Dst = Dst::new("riskveil/v1/exchange/commitment-seed");
+/// HKDF salt: a batch's padding seed to the seed of one padding commitment.
+pub const COMMITMENT_PADDING: Dst = Dst::new("riskveil/v1/exchange/commitment-padding");
+/// The static part of a record commitment.
+pub const STATIC_FACTS: Dst = Dst::new("riskveil/v1/exchange/static-facts");
+/// Leaf of a record commitment.
+pub const COMMITMENT_LEAF: Dst = Dst::new("riskveil/v1/exchange/commitment-leaf");
+/// What ties a row to its commitment.
+pub const LINK: Dst = Dst::new("riskveil/v1/exchange/link");
+/// Context of the range proofs of a commitment batch.
+pub const COMMITMENT_PROOF: Dst = Dst::new("riskveil/v1/exchange/commitment-proof");
 
 /// Every tag of this room.
 pub const ALL: &[Dst] = &[
@@ -71,4 +83,10 @@ pub const ALL: &[Dst] = &[
     LOG_AAD,
     LOG_INFO,
     AUDIT_SCOPE,
+    COMMITMENT_SEED,
+    COMMITMENT_PADDING,
+    STATIC_FACTS,
+    COMMITMENT_LEAF,
+    LINK,
+    COMMITMENT_PROOF,
 ];

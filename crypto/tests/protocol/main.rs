@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, non_snake_case)]
 
 mod cancellation;
+mod commitments;
 mod escrow;
 mod evaluation;
 mod keys;

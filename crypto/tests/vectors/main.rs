@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, non_snake_case)]
 
 mod aead_kdf;
+mod bulletproofs;
 mod group;
 mod hpke;
 mod merkle;

@@ -3,9 +3,13 @@
 //! ```text
 //! record --fingerprint--> PrfOutput --slot--> Row (92 bytes) --plan_batches--> RowBatch --> PublishRows
 //!                                                                  validators: verify_rows, snapshot_root
+//! record --seed--> CommitmentOpening --plan_commitments--> UnprovenBatch --prove_chunk--> PublishCommitments
+//!                                                                  validators: verify_commitments; everyone, later: verify_chunk
 //! ```
 
 pub mod batch;
+pub mod commitment;
+pub mod commitment_batch;
 pub mod entry;
 pub mod error;
 pub mod key;
@@ -14,6 +18,8 @@ pub mod snapshot;
 pub mod verify;
 
 pub use batch::{RowBatch, bucket, plan_batches};
+pub use commitment::{Attribute, CommitmentOpening, CommitmentSeed, RecordCommitment};
+pub use commitment_batch::{UnprovenBatch, plan_commitments, verify_chunk, verify_commitments};
 pub use entry::{fingerprint, seal_record};
 pub use error::PublishError;
 pub use key::PeriodKeyId;
