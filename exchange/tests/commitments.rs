@@ -169,7 +169,7 @@ fn validators_refuse_a_payload_of_another_form() {
 
 #[test]
 fn a_chunk_is_proven_once_and_holds_for_its_publisher_chain_and_commitments() {
-    let (batch, bank) = (&unproven(3)[0], member_id("bank"));
+    let (batch, bank) = (&unproven(3)[0], member_id("BANK"));
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let proof = batch.prove_chunk(&chain(), &bank, 0, rng).unwrap();
     assert_eq!(proof.as_bytes().len(), CHUNK_PROOF_LEN);
@@ -181,7 +181,7 @@ fn a_chunk_is_proven_once_and_holds_for_its_publisher_chain_and_commitments() {
     let invalid = |attribute| RangeProofInvalid { chunk: 0, attribute };
     let refused = |bytes: &[u8]| verify_chunk(&chain(), &bank, bytes, 64, 0).unwrap_err();
     assert_eq!(verify_chunk(&sha256(b"another"), &bank, &bytes, 64, 0), Err(invalid(Attribute::Days)));
-    assert_eq!(verify_chunk(&chain(), &member_id("other"), &bytes, 64, 0), Err(invalid(Attribute::Days)));
+    assert_eq!(verify_chunk(&chain(), &member_id("OTHER"), &bytes, 64, 0), Err(invalid(Attribute::Days)));
     assert_eq!(
         verify_chunk(&chain(), &bank, &bytes, 64, 1),
         Err(RangeProofInvalid { chunk: 1, attribute: Attribute::Days })
