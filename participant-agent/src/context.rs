@@ -15,12 +15,14 @@ use riskveil_exchange::record::Day;
 use crate::clock::Clock;
 use crate::config::ValidConfig;
 use crate::figures::ChainFigures;
+use crate::idempotency::Requests;
 use crate::keystore::Keystore;
 use crate::leaf_watch::LeafWatch;
 use crate::outbox::Outbox;
 use crate::peers::client::PeerClient;
 use crate::period_keys::PeriodKeys;
 use crate::query_log::QueryLog;
+use crate::regulator::Regulator;
 use crate::responder::ResponderMemory;
 use crate::telemetry::Metrics;
 use crate::walks::ask::CheckTraffic;
@@ -63,10 +65,14 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What a responder remembers.
     pub responder: ResponderMemory,
+    /// Requests with an idempotency key.
+    pub requests: Requests,
     /// The record book, if this member publishes.
     pub publisher: Option<Publisher>,
     /// Reports and screenings, if this member is a lender.
     pub lender: Option<Lender>,
+    /// The logs, if this member is the regulator.
+    pub regulator: Option<Regulator>,
 }
 
 /// What a lender keeps.

@@ -15,5 +15,8 @@ pub const CHECK_EVIDENCE: Dst = Dst::new("riskveil/v1/agent/check-evidence");
 /// The id of a screening: digest of its inputs.
 pub const SCREENING: Dst = Dst::new("riskveil/v1/agent/screening");
 
+/// A request as an idempotency key remembers it: digest of its query string and body.
+pub const API_REQUEST: Dst = Dst::new("riskveil/v1/agent/api-request");
+
 /// Every tag of this room.
-pub const ALL: &[Dst] = &[JOURNAL, MEMBER_KEYS, PERIOD_KEY, API_TOKEN, CHECK_EVIDENCE, SCREENING];
+pub const ALL: &[Dst] = &[JOURNAL, MEMBER_KEYS, PERIOD_KEY, API_TOKEN, CHECK_EVIDENCE, SCREENING, API_REQUEST];

@@ -8,6 +8,7 @@ pub mod context;
 pub mod demo;
 pub mod dst;
 pub mod figures;
+pub mod idempotency;
 pub mod ingest;
 pub mod init;
 pub mod journal;

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::{self, ValidConfig};
 use crate::context::{Context, Lender};
 use crate::figures::ChainFigures;
+use crate::idempotency::{self, Requests};
 use crate::keystore::{Keystore, Unlock};
 use crate::leaf_watch::LeafWatch;
 use crate::lock::DirLock;
@@ -230,6 +231,8 @@ fn assemble(
     let (sending, client, stop) = (outbox.clone(), peers.clone(), stopping.clone());
     let to = Directory::new(genesis.members.iter().cloned());
     tasks.spawn(async move { sending.run(client, &to, stop).await.map_err(|error| CliError::new(Exit::Io, error)) });
+    let requests = Requests::open(&journals, keystore.journal_key(idempotency::JOURNAL_NAME), now_s)?;
+    let regulator = Regulator::new(&member, node.clone(), outbox.clone(), keystore.clone());
     let context = Context {
         dir: dir.to_owned(),
         config,
@@ -247,8 +250,10 @@ fn assemble(
         figures: ChainFigures::default(),
         metrics,
         responder: ResponderMemory::new(now_s, restored),
+        requests,
         publisher,
         lender,
+        regulator,
     };
     Ok((Arc::new(context), tasks))
 }
@@ -266,10 +271,7 @@ fn serve(
     let identity = TlsIdentity::from_seed(&context.keystore.member().tls_seed).map_err(setup)?;
     let tls = identity.server_config(directory.clone()).map_err(setup)?;
     let (api, peers) = (listener(sockets.api)?, listener(sockets.peers)?);
-    let regulator =
-        Regulator::new(&context.member, context.node.clone(), context.outbox.clone(), context.keystore.clone());
-    let audit = regulator.map(|regulator| api::audit::routes(&Arc::new(regulator), tokens));
-    let local = api::local(context, tokens, audit);
+    let local = api::local(context, tokens);
     let (routes, stop) = (api::peers(context), stopping.clone());
     tasks.spawn(async move {
         serve_peers(peers, tls, directory, routes, Limits::PEERS, stop).await;

@@ -243,7 +243,7 @@ async fn honest_members_are_never_named_and_every_query_can_be_read() {
     let underwriter: Result<Value, _> = all.regulator.api(Role::Underwriter).get("/v1/audit/log").await;
     assert_eq!(underwriter.unwrap_err().exit(), Exit::NoAgent, "another role's token");
     let lenders: Result<Value, _> = all.lender.api(Role::Auditor).get("/v1/audit/log").await;
-    assert_eq!(lenders.unwrap_err().exit(), Exit::Usage, "an agent that is no regulator");
+    assert_eq!(lenders.unwrap_err().exit(), Exit::Refused, "an agent that is no regulator");
 
     // every access is on chain
     let through = all.window().await + 1;

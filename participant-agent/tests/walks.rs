@@ -228,7 +228,7 @@ async fn requests_that_break_a_rule_are_refused_with_their_reason() {
 
     // what is no file of records publishes nothing
     let text = one.api(Role::Operator).post_bytes::<Value>("/v1/publications", "text/csv", "not,a,table\n").await;
-    assert!(text.unwrap_err().to_string().contains("cannot be read"));
+    assert!(text.unwrap_err().to_string().contains("does not hold"));
 
     // an invalid identifier is left out and named, the others are asked
     let report = lender.check(json!({ "resident_id": SUBJECT, "mobile": "12812345678" })).await.unwrap();

@@ -1,37 +1,34 @@
 //! `/v1/audit/...`: the regulator reads the logs on its own replica.
 //!
 //! ```text
-//! GET  /v1/audit/log?from=&to=&lender=&publisher=&purpose=&limit=   who asked about whom, newest first
+//! GET  /v1/audit/log?from=&to=&lender=&publisher=&purpose=&offset=&limit=   who asked about whom, newest first
 //! POST /v1/audit/subject    {"subject": {...}}                      who asked about this person
 //! POST /v1/audit/reconcile  {"from": w, "through": w}               who deviated; both optional
 //! ```
 //!
 //! - **Place**: B10, -> [`Regulator`]
-//! - **Errors**: 400 malformed, or a range that is not of closed windows; 503 the replica or the outbox cannot do it now
+//! - **Errors**: 400 malformed; 422 no regulator, no valid identifier, or a range that is not of closed windows; 503 the replica or the outbox cannot do it now
 //! - **Security**: role `auditor` only; identifiers stand in bodies, never in addresses
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use riskveil_exchange::{
     ids::Window,
     record::{Day, Identifier},
 };
 use serde::{Deserialize, Serialize};
-use warp::Filter;
 
 use super::{
-    Resource,
-    auth::{Role, Tokens, require},
     json,
     models::SubjectBody,
     problem::{Problem, ProblemKind},
-    reply, with,
+    route::{Answered, Call, Page, shown},
 };
-use crate::regulator::{LogFilter, Reconciled, Regulator, RegulatorError, SubjectReport};
+use crate::context::Context;
+use crate::regulator::{LogFilter, MAX_LOG_LINES, Regulator, RegulatorError};
 
-/// Longest body, bytes.
-const MAX_BODY: u64 = 4 << 10;
+/// Requests about a person, or findings, on a page: usually and at most.
+const PAGE: (usize, usize) = (1_000, 10_000);
 
 /// Whom to look for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +36,12 @@ const MAX_BODY: u64 = 4 << 10;
 pub struct SubjectQuery {
     /// At least one identifier.
     pub subject: SubjectBody,
+    /// Requests left out at the front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<usize>,
+    /// Most requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 /// What to reconcile.
@@ -51,68 +54,83 @@ pub struct ReconcileQuery {
     /// Last window, any closed one; without it the last one whose other side is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<Window>,
+    /// Findings left out at the front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<usize>,
+    /// Most findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
-/// The routes of a regulator's agent.
-pub fn routes(regulator: &Arc<Regulator>, tokens: &Arc<Tokens>) -> Resource {
-    let auditor = || require(tokens.clone(), &[Role::Auditor]);
-    let log = warp::path!("v1" / "audit" / "log")
-        .and(warp::get())
-        .and(auditor())
-        .and(warp::query::<LogFilter>())
-        .and(with(regulator))
-        .then(|_role, filter, regulator: Arc<Regulator>| async move {
-            reply(regulator.log(filter).await.map(|page| warp::reply::json(&page)).map_err(|error| problem(&error)))
-        });
-    let subject = warp::path!("v1" / "audit" / "subject")
-        .and(warp::post())
-        .and(auditor())
-        .and(warp::body::content_length_limit(MAX_BODY))
-        .and(warp::body::bytes())
-        .and(with(regulator))
-        .then(|_role, body, regulator| async move {
-            reply(subject(regulator, body).await.map(|report| warp::reply::json(&report)))
-        });
-    let reconcile = warp::path!("v1" / "audit" / "reconcile")
-        .and(warp::post())
-        .and(auditor())
-        .and(warp::body::content_length_limit(MAX_BODY))
-        .and(warp::body::bytes())
-        .and(with(regulator))
-        .then(|_role, body, regulator| async move {
-            reply(reconcile(regulator, body).await.map(|report| warp::reply::json(&report)))
-        });
-    log.or(subject).unify().or(reconcile).unify().boxed()
+/// `GET /v1/audit/log`.
+pub(super) async fn log(context: Arc<Context>, call: Call) -> Answered {
+    let regulator = regulator(&context)?;
+    let page = call.page(100, MAX_LOG_LINES)?;
+    let filter = LogFilter {
+        from: call.query("from")?.map(Window),
+        to: call.query("to")?.map(Window),
+        lender: call.query("lender")?,
+        publisher: call.query("publisher")?,
+        purpose: call.query("purpose")?,
+        offset: page.offset,
+        limit: page.limit,
+    };
+    let mut listed = regulator.log(filter).await.map_err(|error| problem(&error))?;
+    listed.next = page.next(listed.matching);
+    shown(&listed)
 }
 
-async fn subject(regulator: Arc<Regulator>, body: Bytes) -> Result<SubjectReport, Problem> {
-    let query: SubjectQuery = json(&body)?;
+/// `POST /v1/audit/subject`.
+pub(super) async fn subject(context: Arc<Context>, call: Call) -> Answered {
+    let regulator = regulator(&context)?;
+    let query: SubjectQuery = json(&call.body)?;
+    let page = Page::new(query.offset, query.limit, PAGE.0, PAGE.1)?;
     let identifiers = identifiers(&query.subject)?;
-    regulator.subject(identifiers).await.map_err(|error| problem(&error))
+    let mut report = regulator.subject(identifiers).await.map_err(|error| problem(&error))?;
+    report.matching = report.trail.len();
+    report.next = page.next(report.matching);
+    report.trail = report.trail.into_iter().skip(page.offset).take(page.limit).collect();
+    shown(&report)
 }
 
-async fn reconcile(regulator: Arc<Regulator>, body: Bytes) -> Result<Reconciled, Problem> {
-    let query: ReconcileQuery = json(&body)?;
-    regulator.reconcile(query.from, query.through).await.map_err(|error| problem(&error))
+/// `POST /v1/audit/reconcile`.
+pub(super) async fn reconcile(context: Arc<Context>, call: Call) -> Answered {
+    let regulator = regulator(&context)?;
+    let query: ReconcileQuery = json(&call.body)?;
+    let page = Page::new(query.offset, query.limit, PAGE.0, PAGE.1)?;
+    let mut report = regulator.reconcile(query.from, query.through).await.map_err(|error| problem(&error))?;
+    report.findings_total = report.findings.len();
+    report.next = page.next(report.findings_total);
+    report.findings = report.findings.into_iter().skip(page.offset).take(page.limit).collect();
+    shown(&report)
+}
+
+fn regulator(context: &Context) -> Result<&Regulator, Problem> {
+    let no_regulator = || {
+        Problem::new(ProblemKind::Refused)
+            .reason("not_a_regulator")
+            .detail("this agent does not have the role of a regulator")
+    };
+    context.regulator.as_ref().ok_or_else(no_regulator)
 }
 
 /// The identifiers in canonical form; a birth date may lie in the future of any business date.
 fn identifiers(subject: &SubjectBody) -> Result<Vec<Identifier>, Problem> {
-    let malformed = |detail: String| Problem::new(ProblemKind::Malformed).detail(detail);
+    let invalid = |detail: String| Problem::new(ProblemKind::Invalid).detail(detail);
     let given = subject.given();
     if given.is_empty() {
-        return Err(malformed("name at least one identifier".to_owned()));
+        return Err(invalid("name at least one identifier".to_owned()));
     }
     let parse = |(id_type, text): (riskveil_exchange::record::IdType, &super::models::PersonalText)| {
         Identifier::parse(id_type, text.expose(), Day::MAX)
-            .map_err(|reason| malformed(format!("{} is not valid: {}", id_type.as_str(), reason.as_str())))
+            .map_err(|reason| invalid(format!("{} is not valid: {}", id_type.as_str(), reason.as_str())))
     };
     given.into_iter().map(parse).collect()
 }
 
 fn problem(error: &RegulatorError) -> Problem {
     let kind = match error {
-        RegulatorError::Range { .. } | RegulatorError::NothingDue { .. } => ProblemKind::Malformed,
+        RegulatorError::Range { .. } | RegulatorError::NothingDue { .. } => ProblemKind::Invalid,
         _ => ProblemKind::Unavailable,
     };
     Problem::new(kind).detail(error.to_string())

@@ -8,11 +8,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 
 use rand::RngCore;
 use riskveil_crypto::digest::{self, Digest32};
-use warp::{Filter, Rejection};
+use warp::http::header::{AUTHORIZATION, HeaderMap};
 use zeroize::Zeroizing;
 
 use super::problem::{Problem, ProblemKind};
@@ -121,14 +120,21 @@ impl Tokens {
         Ok(Self(read(path)?.iter().map(|(role, token)| (*role, token_digest(token))).collect()))
     }
 
-    /// The role of an `Authorization` header, if it is among the allowed.
+    /// No token at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The role of the `Authorization` header, if it is among the allowed.
     ///
     /// # Errors
     /// [`Problem`]: unauthorized without a known token, forbidden with another role's.
-    pub fn authorize(&self, authorization: Option<&str>, allowed: &[Role]) -> Result<Role, Problem> {
+    pub fn authorize(&self, headers: &HeaderMap, allowed: &[Role]) -> Result<Role, Problem> {
         let unauthorized = || Problem::new(ProblemKind::Unauthorized);
-        let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(unauthorized)?;
-        let given = token_digest(token.trim());
+        let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(unauthorized)?;
+        let bearer = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let given = token_digest(bearer.ok_or_else(unauthorized)?.1.trim());
         let (role, _) = self.0.iter().find(|(_, known)| *known == given).ok_or_else(unauthorized)?;
         if allowed.contains(role) { Ok(*role) } else { Err(Problem::new(ProblemKind::Forbidden)) }
     }
@@ -141,17 +147,6 @@ impl Tokens {
 pub fn token_of(path: &Path, role: Role) -> Result<Zeroizing<String>, TokenError> {
     let found = read(path)?.into_iter().find(|(of, _)| *of == role);
     found.map(|(_, token)| token).ok_or_else(|| TokenError::NoToken { path: path.to_owned(), role })
-}
-
-/// A filter that lets callers with one of the roles pass and extracts the role.
-pub fn require(
-    tokens: Arc<Tokens>,
-    allowed: &'static [Role],
-) -> impl Filter<Extract = (Role,), Error = Rejection> + Clone + Send + Sync + 'static {
-    warp::header::optional::<String>("authorization").and_then(move |value: Option<String>| {
-        let role = tokens.authorize(value.as_deref(), allowed).map_err(Rejection::from);
-        async move { role }
-    })
 }
 
 fn read(path: &Path) -> Result<Vec<(Role, Zeroizing<String>)>, TokenError> {
@@ -176,34 +171,29 @@ fn token_digest(token: &str) -> Digest32 {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
-    use warp::http::Request;
-
-    use super::super::problem::reply;
     use super::*;
 
-    #[tokio::test]
-    async fn only_a_known_token_of_an_allowed_role_passes() {
+    #[test]
+    fn only_a_known_token_of_an_allowed_role_passes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(TOKEN_FILE);
         Tokens::create(&path, &mut rand::rngs::OsRng).unwrap();
-        let tokens = Arc::new(Tokens::load(&path).unwrap());
-        let routes = super::super::problem::routes(
-            require(tokens, &[Role::Auditor, Role::Operator]).map(|role: Role| role.word()),
-        );
-        let ask = async |authorization: Option<String>| {
-            let mut request = Request::get("/");
-            if let Some(value) = authorization {
-                request = request.header("authorization", value);
-            }
-            reply(&routes, request.body(Full::default()).unwrap()).await.status().as_u16()
+        let tokens = Tokens::load(&path).unwrap();
+        let ask = |authorization: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, authorization.parse().unwrap());
+            let refused = tokens.authorize(&headers, &[Role::Auditor, Role::Operator]);
+            refused.map_err(|problem| problem.kind().status().as_u16())
         };
         let bearer = |role| format!("Bearer {}", *token_of(&path, role).unwrap());
-        assert_eq!(ask(Some(bearer(Role::Auditor))).await, 200);
-        assert_eq!(ask(Some(bearer(Role::Underwriter))).await, 403);
-        assert_eq!(ask(Some(format!("Bearer {}", "0".repeat(64)))).await, 401);
-        assert_eq!(ask(Some("Basic abc".into())).await, 401);
-        assert_eq!(ask(None).await, 401);
+        assert_eq!(ask(&bearer(Role::Auditor)), Ok(Role::Auditor));
+        assert_eq!(ask(&bearer(Role::Auditor).replace("Bearer", "bearer")), Ok(Role::Auditor));
+        assert_eq!(ask(&bearer(Role::Underwriter)), Err(403));
+        assert_eq!(ask(&format!("Bearer {}", "0".repeat(64))), Err(401));
+        assert_eq!(ask("Basic abc"), Err(401));
+        let none = tokens.authorize(&HeaderMap::new(), &[Role::Operator]);
+        assert_eq!(none.unwrap_err().kind(), ProblemKind::Unauthorized);
+        assert!(Tokens::none().authorize(&HeaderMap::new(), &Role::ALL).is_err());
     }
 
     #[test]

@@ -10,43 +10,32 @@ use riskveil_chain::state::view::{FinalizedView, StateRead};
 use riskveil_exchange::audit::entry::LogKind;
 use riskveil_exchange::ids::{Height, Window};
 use serde_json::{Value, json};
-use warp::Filter;
 
-use super::auth::{Role, Tokens, require};
 use super::problem::{Problem, ProblemKind};
-use super::{Resource, reply, with};
+use super::route::{Answered, Call, shown};
 use crate::context::Context;
 
-/// Every route of these resources.
-pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
-    let any = || require(tokens.clone(), &Role::ALL);
-    let status = warp::path!("v1" / "chain" / "status")
-        .and(warp::get())
-        .and(any())
-        .and(with(context))
-        .map(|_role, context: Arc<Context>| reply(Ok(warp::reply::json(&status(&context)))));
-    let header = warp::path!("v1" / "chain" / "headers" / u64).and(warp::get()).and(any()).and(with(context)).then(
-        |height, _role, context: Arc<Context>| async move {
-            let header = context.node.header(Height(height)).await;
-            reply(header.map(|header| warp::reply::json(&show(&header))).ok_or_else(not_final))
-        },
-    );
-    let finality = warp::path!("v1" / "chain" / "finality" / u64).and(warp::get()).and(any()).and(with(context)).then(
-        |height, _role, context: Arc<Context>| async move {
-            let proof = context.node.finality(Height(height)).await;
-            let proof = proof.map(|proof| {
-                let headers: Vec<Value> = proof.headers.iter().map(show).collect();
-                warp::reply::json(&json!({ "headers": headers, "certificate": hex::encode(&proof.certificate) }))
-            });
-            reply(proof.ok_or_else(not_final))
-        },
-    );
-    let members = warp::path!("v1" / "members")
-        .and(warp::get())
-        .and(any())
-        .and(with(context))
-        .map(|_role, context: Arc<Context>| reply(Ok(warp::reply::json(&context.ledger.genesis().members))));
-    status.or(header).unify().or(finality).unify().or(members).unify().boxed()
+/// `GET /v1/chain/status`.
+pub(super) async fn status(context: Arc<Context>, _call: Call) -> Answered {
+    shown(&status_of(&context))
+}
+
+/// `GET /v1/chain/headers/{height}`.
+pub(super) async fn header(context: Arc<Context>, call: Call) -> Answered {
+    let header = context.node.header(Height(call.path("height")?)).await.ok_or_else(not_final)?;
+    shown(&show(&header))
+}
+
+/// `GET /v1/chain/finality/{height}`: the headers from this height to the next certified one, and its certificate.
+pub(super) async fn finality(context: Arc<Context>, call: Call) -> Answered {
+    let proof = context.node.finality(Height(call.path("height")?)).await.ok_or_else(not_final)?;
+    let headers: Vec<Value> = proof.headers.iter().map(show).collect();
+    shown(&json!({ "headers": headers, "certificate": hex::encode(&proof.certificate) }))
+}
+
+/// `GET /v1/members`.
+pub(super) async fn members(context: Arc<Context>, _call: Call) -> Answered {
+    shown(&context.ledger.genesis().members)
 }
 
 fn not_final() -> Problem {
@@ -57,7 +46,7 @@ fn show(header: &Header) -> Value {
     json!({ "digest": header.digest(), "encoded": hex::encode(header.encode()), "header": header })
 }
 
-fn status(context: &Context) -> Value {
+fn status_of(context: &Context) -> Value {
     let view = context.ledger.view();
     let genesis = context.ledger.genesis();
     let mut finality = context.node.finality_latency();

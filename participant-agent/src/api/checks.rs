@@ -1,34 +1,28 @@
 //! `POST /v1/checks`: one applicant, one report.
 //!
 //! - **Place**: B1, JSON -> `CheckRequest` -> `walks::check` -> report
-//! - **Errors**: 400 malformed body or no valid identifier, 422 consent missing or purpose not allowed, 503 replica behind
+//! - **Errors**: 400 malformed body, 422 no valid identifier, consent missing or purpose not allowed, 503 replica behind
 //! - **Idempotency**: the same `Idempotency-Key` with the same body answers with the same report for a day; with another 409
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use riskveil_crypto::{Digest32, digest};
+use riskveil_crypto::Digest32;
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::query::answer::{Fact, ResponderAnswer};
 use riskveil_exchange::query::report::Report;
 use serde::Serialize;
-use warp::Filter;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-use super::auth::{Role, Tokens, require};
+use super::json;
 use super::models::CheckBody;
+use super::once::{Once, once};
 use super::problem::{Problem, ProblemKind};
-use super::{Resource, json, reply, with};
+use super::route::{Answered, Call};
 use crate::context::{Context, Lender};
+use crate::idempotency::Claim;
 use crate::walks::QueryError;
 use crate::walks::check::{CheckRequest, Checked, check, identify};
-use crate::walks::reports::{Repeat, RequestKey};
-
-/// Longest body, bytes.
-const MAX_BODY: u64 = 16 << 10;
-/// Longest idempotency key, bytes.
-const MAX_KEY: usize = 128;
 
 /// A report as the API shows it.
 #[derive(Debug, Serialize)]
@@ -70,42 +64,17 @@ struct Latency {
 }
 
 /// `POST /v1/checks`.
-pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
-    warp::path!("v1" / "checks")
-        .and(warp::post())
-        .and(require(tokens.clone(), &[Role::Underwriter]))
-        .and(warp::header::optional::<String>("idempotency-key"))
-        .and(warp::body::content_length_limit(MAX_BODY))
-        .and(warp::body::bytes())
-        .and(with(context))
-        .then(|_role, key, body, context| async move { reply(answer(&context, key, body).await) })
-        .boxed()
-}
-
-async fn answer(context: &Arc<Context>, key: Option<String>, body: Bytes) -> Result<Response, Problem> {
+pub(super) async fn make(context: Arc<Context>, call: Call) -> Answered {
     let lender = context.lender.as_ref().ok_or_else(not_a_lender)?;
-    let request = parse(context, &body)?;
-    let Some(key) = key else { return made(context, lender, request, None).await };
-    if key.is_empty() || key.len() > MAX_KEY {
-        return Err(Problem::new(ProblemKind::Malformed).detail("an idempotency key has 1 to 128 bytes"));
-    }
-    let key = RequestKey { key, body: digest::sha256(&body) };
-    match lender.reports.begin(&key, context.clock.now_s()) {
-        Repeat::Answered(report) => Ok(json_response(report.as_bytes().to_vec())),
-        Repeat::UnderWay => {
-            Err(Problem::new(ProblemKind::Conflict).detail("a request with this idempotency key is under way"))
-        }
-        Repeat::OtherBody => {
-            Err(Problem::new(ProblemKind::Conflict).detail("this idempotency key was used with another body"))
-        }
-        Repeat::New => {
-            let made = made(context, lender, request, Some(key.clone())).await;
-            if made.is_err() {
-                lender.reports.abandon(&key);
-            }
-            made
-        }
-    }
+    let request = parse(&context, &call.body)?;
+    let claim = match call.request_key("/v1/checks") {
+        None => None,
+        Some(key) => match once(lender.reports.begin(&key, context.clock.now_s()))? {
+            Once::Do(claim) => Some(claim),
+            Once::Done(report) => return Ok(json_response(report.as_bytes().to_vec())),
+        },
+    };
+    made(&context, lender, request, claim).await
 }
 
 /// B1 and B2.
@@ -118,15 +87,10 @@ fn parse(context: &Context, body: &[u8]) -> Result<CheckRequest, Problem> {
 }
 
 /// The walk, and its report on disk before it is returned.
-async fn made(
-    context: &Arc<Context>,
-    lender: &Lender,
-    request: CheckRequest,
-    key: Option<RequestKey>,
-) -> Result<Response, Problem> {
+async fn made(context: &Arc<Context>, lender: &Lender, request: CheckRequest, claim: Option<Claim<'_>>) -> Answered {
     let (checked, evidence) = check(context, request).await.map_err(|error| problem_of(&error))?;
     let shown = serde_json::to_string(&show(&checked)).map_err(|_| Problem::new(ProblemKind::Internal))?;
-    lender.reports.keep(shown.clone(), &evidence, key, context.clock.now_s()).await.map_err(|error| {
+    lender.reports.keep(shown.clone(), &evidence, claim, context.clock.now_s()).await.map_err(|error| {
         tracing::error!(%error, "a report could not be journalled");
         Problem::new(ProblemKind::Internal).detail("the report could not be journalled")
     })?;
@@ -178,7 +142,7 @@ pub(super) fn not_a_lender() -> Problem {
 /// What the API says when nothing was asked.
 pub(super) fn problem_of(error: &QueryError) -> Problem {
     let kind = match error {
-        QueryError::NoIdentifier => ProblemKind::Malformed,
+        QueryError::NoIdentifier => ProblemKind::Invalid,
         QueryError::NotALender | QueryError::PurposeNotAllowed => ProblemKind::Refused,
         QueryError::ReplicaBehind { .. } | QueryError::NoAuditKey => ProblemKind::Unavailable,
         QueryError::Session(_) | QueryError::Log(_) | QueryError::Journal(_) => {
@@ -196,6 +160,7 @@ pub(super) fn problem_of(error: &QueryError) -> Problem {
     }
 }
 
+/// 200 with JSON that is text already.
 fn json_response(body: Vec<u8>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

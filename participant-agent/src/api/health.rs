@@ -7,34 +7,35 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::json;
-use warp::Filter;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use super::problem::{Problem, ProblemKind};
-use super::{Resource, reply, with};
+use super::route::{Answered, Call, shown};
 use crate::context::Context;
 
 const END: &str = "# EOF\n";
 
-/// Every route of this resource.
-pub fn routes(context: &Arc<Context>) -> Resource {
-    let health =
-        warp::path!("healthz").and(warp::get()).map(|| reply(Ok(warp::reply::json(&json!({ "alive": true })))));
-    let ready = warp::path!("readyz")
-        .and(warp::get())
-        .and(with(context))
-        .map(|context: Arc<Context>| reply(ready(&context).map(|()| warp::reply::json(&json!({ "ready": true })))));
-    let metrics = warp::path!("metrics").and(warp::get()).and(with(context)).map(|context: Arc<Context>| {
-        let mut response = Response::new(metrics(&context).into());
-        let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, openmetrics);
-        response
-    });
-    health.or(ready).unify().or(metrics).unify().boxed()
+/// `GET /healthz`.
+pub(super) async fn alive(_context: Arc<Context>, _call: Call) -> Answered {
+    shown(&json!({ "alive": true }))
 }
 
-fn ready(context: &Context) -> Result<(), Problem> {
+/// `GET /readyz`.
+pub(super) async fn ready(context: Arc<Context>, _call: Call) -> Answered {
+    is_ready(&context)?;
+    shown(&json!({ "ready": true }))
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(context: Arc<Context>, _call: Call) -> Answered {
+    let mut response = Response::new(text(&context).into());
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(openmetrics));
+    Ok(response)
+}
+
+fn is_ready(context: &Context) -> Result<(), Problem> {
     let not = |reason: &'static str, detail: String| {
         Err(Problem::new(ProblemKind::Unavailable).reason(reason).detail(detail))
     };
@@ -51,7 +52,7 @@ fn ready(context: &Context) -> Result<(), Problem> {
     }
 }
 
-fn metrics(context: &Context) -> String {
+fn text(context: &Context) -> String {
     let metrics = &context.metrics;
     metrics.finalized_height.set(i64::try_from(context.ledger.view().height().0).unwrap_or(i64::MAX));
     let backlog = context.query_log.backlog();

@@ -1,22 +1,7 @@
-//! The local HTTP API and the peer API: every route on one screen.
+//! The local HTTP API and the peer API: every route on one screen, and nothing else is served.
 //!
-//! ```text
-//! POST /v1/checks                       underwriter           checks.rs        walk B for one applicant
-//! POST /v1/screenings                   underwriter           screenings.rs    walk B for a file of applicants
-//! GET  /v1/screenings/{id}              underwriter           screenings.rs
-//! GET  /v1/screenings/{id}/answers      underwriter           screenings.rs
-//! POST /v1/publications                 operator              publications.rs  walk A for a file of records
-//! GET  /v1/publications/{id}            operator              publications.rs
-//! GET  /v1/chain/status                 any token             chain.rs
-//! GET  /v1/chain/headers/{height}       any token             chain.rs
-//! GET  /v1/chain/finality/{height}      any token             chain.rs
-//! GET  /v1/members                      any token             chain.rs
-//!      /v1/audit/...                    auditor               audit.rs
-//! GET  /healthz /readyz /metrics        none (loopback)       health.rs
-//! POST /peer/v1/evaluate                member, mutual TLS    peer.rs
-//! POST /peer/v1/transactions            member, mutual TLS    peer.rs
-//! ```
-//!
+//! - **Place**: B1, B4, A1, B10 in; one line of [`LOCAL`] or [`PEERS`] is one route, with its caller, body and limits
+//! - **Invariants**: `specs/openapi.yaml` describes exactly these routes (`tests/openapi.rs`)
 //! - **Errors**: every refusal is a problem document ([`problem`])
 
 pub mod audit;
@@ -25,54 +10,88 @@ pub mod chain;
 pub mod checks;
 pub mod health;
 pub mod models;
+mod once;
 pub mod peer;
 pub mod problem;
 pub mod publications;
+mod query;
+pub mod route;
 pub mod screenings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use self::auth::Tokens;
+use self::auth::{Role, Tokens};
+use self::route::{Accepts, Access, Route};
 use crate::context::Context;
 use crate::peers::server::Routes;
 
-/// One resource's routes.
-pub type Resource = BoxedFilter<(Response,)>;
+const OPERATOR: Access = Access::Token(&[Role::Operator]);
+const UNDERWRITER: Access = Access::Token(&[Role::Underwriter]);
+const AUDITOR: Access = Access::Token(&[Role::Auditor]);
+const ANY_TOKEN: Access = Access::Token(&Role::ALL);
 
-/// The local API; `more` are routes of other resources.
-#[must_use]
-pub fn local(context: &Arc<Context>, tokens: &Arc<Tokens>, more: Option<Resource>) -> Routes {
-    let routes = checks::routes(context, tokens)
-        .or(screenings::routes(context, tokens))
-        .unify()
-        .or(publications::routes(context, tokens))
-        .unify()
-        .or(chain::routes(context, tokens))
-        .unify()
-        .or(health::routes(context))
-        .unify();
-    match more {
-        Some(more) => problem::routes(routes.or(more).unify()),
-        None => problem::routes(routes),
-    }
+/// Requests under way at one time; more are refused with 429.
+pub const UNDER_WAY: usize = 64;
+/// The same for members' agents.
+const PEERS_UNDER_WAY: usize = 4096;
+/// How long the regulator's reading of the logs may take.
+const AUDIT_TIME: Duration = Duration::from_secs(3600);
+
+/// An `async fn(Arc<Context>, Call) -> Answered` as a table holds it.
+macro_rules! to {
+    ($handler:path) => {
+        |context, call| Box::pin($handler(context, call))
+    };
 }
 
-/// What other members' agents may call.
+/// The local API.
+pub static LOCAL: &[Route] = &[
+    // walk B for one applicant, and for a file of applicants
+    Route::post("/v1/checks", UNDERWRITER, Accepts::Json(16 << 10), to!(checks::make)).idempotent(),
+    Route::post("/v1/screenings", UNDERWRITER, Accepts::Json(64 << 20), to!(screenings::start)).idempotent(),
+    Route::get("/v1/screenings/{id}", UNDERWRITER, to!(screenings::progress)),
+    Route::get("/v1/screenings/{id}/answers", UNDERWRITER, to!(screenings::answers)).query(&["offset", "limit"]),
+    // walk A for a file of records
+    Route::post("/v1/publications", OPERATOR, Accepts::Csv(64 << 20), to!(publications::start))
+        .query(&["as_of"])
+        .idempotent(),
+    Route::get("/v1/publications/{id}", OPERATOR, to!(publications::status)).query(&["offset", "limit"]),
+    // the chain as this agent's replica has it
+    Route::get("/v1/chain/status", ANY_TOKEN, to!(chain::status)),
+    Route::get("/v1/chain/headers/{height}", ANY_TOKEN, to!(chain::header)),
+    Route::get("/v1/chain/finality/{height}", ANY_TOKEN, to!(chain::finality)),
+    Route::get("/v1/members", ANY_TOKEN, to!(chain::members)),
+    // a regulator reads the logs
+    Route::get("/v1/audit/log", AUDITOR, to!(audit::log))
+        .query(&["from", "to", "lender", "publisher", "purpose", "offset", "limit"])
+        .within(AUDIT_TIME),
+    Route::post("/v1/audit/subject", AUDITOR, Accepts::Json(4 << 10), to!(audit::subject)).within(AUDIT_TIME),
+    Route::post("/v1/audit/reconcile", AUDITOR, Accepts::Json(4 << 10), to!(audit::reconcile)).within(AUDIT_TIME),
+    // for machines that watch this one; the API listens on loopback
+    Route::get("/healthz", Access::Open, to!(health::alive)),
+    Route::get("/readyz", Access::Open, to!(health::ready)),
+    Route::get("/metrics", Access::Open, to!(health::metrics)),
+];
+
+/// What other members' agents may call, over mutual TLS.
+pub static PEERS: &[Route] = &[
+    Route::post("/peer/v1/evaluate", Access::Member, Accepts::Message(peer::max_request), to!(peer::evaluate)),
+    Route::post("/peer/v1/transactions", Access::Member, Accepts::Message(peer::max_submission), to!(peer::submit)),
+];
+
+/// The local API, ready to serve.
+#[must_use]
+pub fn local(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Routes {
+    route::serve(LOCAL, context, tokens, UNDER_WAY)
+}
+
+/// The peer API, ready to serve.
 #[must_use]
 pub fn peers(context: &Arc<Context>) -> Routes {
-    problem::routes(peer::routes(context))
-}
-
-/// Hands a shared handle to a handler.
-pub(crate) fn with<T: Clone + Send + Sync + 'static>(
-    value: &T,
-) -> impl Filter<Extract = (T,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static {
-    let value = value.clone();
-    warp::any().map(move || value.clone())
+    route::serve(PEERS, context, &Arc::new(Tokens::none()), PEERS_UNDER_WAY)
 }
 
 /// A handler's outcome as a response.

@@ -225,6 +225,9 @@ pub struct ScreeningAnswers {
     pub unanswered: Vec<UnansweredRow>,
     /// Identifiers that were left out because they are not valid.
     pub invalid: Vec<InvalidRow>,
+    /// The `offset` of the next page of applicants; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
 }
 
 /// A rejected row of a file: its number and reason, never its content.
@@ -251,8 +254,14 @@ pub struct PublicationStatus {
     pub blank_lines: u64,
     /// Columns that were ignored.
     pub ignored_columns: Vec<String>,
-    /// Rows refused.
+    /// Rows refused, a page of them.
     pub rejected: Vec<RejectedRow>,
+    /// Rows refused, all of them.
+    #[serde(default)]
+    pub rejected_total: usize,
+    /// The `offset` of the next page of rejected rows; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
     /// Batches that carried it in this period.
     pub batches: u32,
     /// Height at which the last of them (or the seal) was finalized.

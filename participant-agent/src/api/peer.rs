@@ -7,50 +7,38 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use riskveil_chain::mempool::AdmissionError;
 use riskveil_chain::tx::{MAX_TX_BYTES, Submission};
-use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::query::messages::MAX_REQUEST_LEN;
-use warp::Filter;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use super::problem::{Problem, ProblemKind};
-use super::{Resource, reply, with};
+use super::route::{Answered, Call};
 use crate::context::Context;
-use crate::peers::server::peer;
 use crate::responder::{self, NotAnswered};
 use crate::walks::blocking;
 
 /// Content type of a response to a query.
 const RESPONSE_TYPE: &str = "application/vnd.riskveil+binary; message=evaluate-response; v=1";
 
-/// Every route of the peer API.
-pub fn routes(context: &Arc<Context>) -> Resource {
-    let policy = &context.ledger.genesis().policy;
-    let evaluate = warp::path!("peer" / "v1" / "evaluate")
-        .and(warp::post())
-        .and(peer())
-        .and(warp::body::content_length_limit(MAX_REQUEST_LEN as u64))
-        .and(warp::body::bytes())
-        .and(with(context))
-        .then(|peer, body, context| async move { reply(evaluate(&context, peer, body).await) });
-    let transactions = warp::path!("peer" / "v1" / "transactions")
-        .and(warp::post())
-        .and(peer())
-        .and(warp::body::content_length_limit(policy.max_block_bytes.saturating_add(MAX_TX_BYTES as u64)))
-        .and(warp::body::bytes())
-        .and(with(context))
-        .then(|_peer, body, context| async move { reply(submit(&context, body).await) });
-    evaluate.or(transactions).unify().boxed()
+/// Longest request, bytes.
+pub(super) fn max_request(_context: &Context) -> u64 {
+    MAX_REQUEST_LEN as u64
 }
 
-async fn evaluate(context: &Arc<Context>, peer: MemberId, body: Bytes) -> Result<Response, Problem> {
+/// Longest submission, bytes.
+pub(super) fn max_submission(context: &Context) -> u64 {
+    context.ledger.genesis().policy.max_block_bytes.saturating_add(MAX_TX_BYTES as u64)
+}
+
+/// `POST /peer/v1/evaluate`.
+pub(super) async fn evaluate(context: Arc<Context>, call: Call) -> Answered {
+    let peer = call.peer.ok_or(Problem::new(ProblemKind::Unauthorized))?;
     if !context.member.roles.publisher {
         return Err(Problem::new(ProblemKind::NotFound));
     }
-    let answer = responder::answer(context, peer, &body).await.map_err(|error| match error {
+    let answer = responder::answer(&context, peer, &call.body).await.map_err(|error| match error {
         NotAnswered::Malformed(_) => Problem::new(ProblemKind::Malformed),
         NotAnswered::Overloaded => Problem::new(ProblemKind::Unavailable),
         NotAnswered::Log(error) => {
@@ -63,14 +51,16 @@ async fn evaluate(context: &Arc<Context>, peer: MemberId, body: Bytes) -> Result
     Ok(response)
 }
 
-async fn submit(context: &Arc<Context>, body: Bytes) -> Result<Response, Problem> {
+/// `POST /peer/v1/transactions`.
+pub(super) async fn submit(context: Arc<Context>, call: Call) -> Answered {
     if !context.member.roles.validator {
         return Err(Problem::new(ProblemKind::NotFound));
     }
     let (ledger, max_payload) = (context.ledger.clone(), context.ledger.genesis().policy.max_block_bytes);
     let admit = move || {
         let max_payload = usize::try_from(max_payload).unwrap_or(usize::MAX);
-        let submission = Submission::decode(&body, max_payload).map_err(|_| Problem::new(ProblemKind::Malformed))?;
+        let submission =
+            Submission::decode(&call.body, max_payload).map_err(|_| Problem::new(ProblemKind::Malformed))?;
         ledger.submit(submission).map_err(|error| refusal(&error))
     };
     let admitted = blocking(admit).await?;

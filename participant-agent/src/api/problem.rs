@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::Serialize;
 use warp::http::StatusCode;
-use warp::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
@@ -18,6 +18,8 @@ use crate::peers::server::Routes;
 
 /// Prefix of every problem's `type`.
 pub const TYPE_PREFIX: &str = "urn:riskveil:problem:";
+/// The content type of every problem document.
+const CONTENT: &str = "application/problem+json";
 
 /// The kinds of problems; each has one status and one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub enum ProblemKind {
     NotFound,
     /// Something at this address, but not for this method.
     MethodNotAllowed,
-    /// The body took too long.
+    /// The head or the body took too long.
     RequestTimeout,
     /// It contradicts what is already there (an idempotency key used for something else).
     Conflict,
@@ -40,12 +42,18 @@ pub enum ProblemKind {
     LengthRequired,
     /// The body is over the limit.
     TooLarge,
+    /// The address itself is too long.
+    UriTooLong,
     /// The content type is not the one of this address.
     UnsupportedMediaType,
+    /// Of the right form, and wrong: no valid identifier, no file of records, a range that is none.
+    Invalid,
     /// Understood, and refused by a rule: a missing consent, a purpose that is not allowed.
     Refused,
     /// More than is accepted now.
     TooManyRequests,
+    /// The head has too many or too long fields.
+    HeadTooLarge,
     /// A fault of this agent.
     Internal,
     /// This agent cannot do it now: it is starting, stopping, or behind.
@@ -54,7 +62,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -64,9 +72,12 @@ impl ProblemKind {
         Self::Conflict,
         Self::LengthRequired,
         Self::TooLarge,
+        Self::UriTooLong,
         Self::UnsupportedMediaType,
+        Self::Invalid,
         Self::Refused,
         Self::TooManyRequests,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -85,11 +96,16 @@ impl ProblemKind {
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts an earlier one"),
             Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length-required", "Content-Length is missing"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is over the limit"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The address is too long"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not accepted here")
             }
+            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The content does not hold what it must"),
             Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "refused", "The request is refused by a rule"),
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too much at one time"),
+            Self::HeadTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head of the request is too large")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The agent failed; see its log"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The agent cannot do this now"),
         }
@@ -153,6 +169,28 @@ impl Problem {
     pub const fn kind(&self) -> ProblemKind {
         self.kind
     }
+
+    fn document(&self) -> Document<'_> {
+        let (status, word, title) = self.kind.parts();
+        Document {
+            r#type: format!("{TYPE_PREFIX}{word}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.as_deref(),
+            reason: self.reason,
+        }
+    }
+
+    /// The whole response as HTTP/1.1 bytes, for a connection that ends with it.
+    #[must_use]
+    pub fn to_http(&self) -> Vec<u8> {
+        let body = serde_json::to_string(&self.document()).unwrap_or_default();
+        let (status, length) = (self.kind.status(), body.len());
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {CONTENT}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
 }
 
 impl fmt::Display for Problem {
@@ -167,22 +205,27 @@ impl warp::reject::Reject for Problem {}
 
 impl Reply for Problem {
     fn into_response(self) -> Response {
-        let (status, word, title) = self.kind.parts();
-        let document = Document {
-            r#type: format!("{TYPE_PREFIX}{word}"),
-            title,
-            status: status.as_u16(),
-            detail: self.detail.as_deref(),
-            reason: self.reason,
+        let mut response = warp::reply::json(&self.document()).into_response();
+        *response.status_mut() = self.kind.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
+        match self.kind {
+            ProblemKind::Unauthorized => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            ProblemKind::TooManyRequests => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => None,
         };
-        let mut response = warp::reply::with_status(warp::reply::json(&document), status).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.kind == ProblemKind::Unauthorized {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
         response
     }
 }
+
+/// The rejection of a route at whose address there are other methods.
+#[derive(Debug)]
+pub(super) struct WrongMethod {
+    /// Those methods.
+    pub(super) allow: HeaderValue,
+}
+
+impl warp::reject::Reject for WrongMethod {}
 
 /// Routes whose every rejection is a problem document.
 pub fn routes<F, R>(filter: F) -> Routes
@@ -194,7 +237,13 @@ where
 }
 
 async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
-    Ok(problem_of(&rejection).into_response())
+    let mut response = problem_of(&rejection).into_response();
+    if let Some(wrong) = rejection.find::<WrongMethod>()
+        && response.status() == StatusCode::METHOD_NOT_ALLOWED
+    {
+        response.headers_mut().insert(ALLOW, wrong.allow.clone());
+    }
+    Ok(response)
 }
 
 fn problem_of(rejection: &Rejection) -> Problem {
@@ -213,25 +262,11 @@ fn problem_of(rejection: &Rejection) -> Problem {
     if rejection.find::<warp::reject::UnsupportedMediaType>().is_some() {
         return Problem::new(ProblemKind::UnsupportedMediaType);
     }
-    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+    let other_methods = rejection.find::<WrongMethod>().is_some();
+    if other_methods || rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         return Problem::new(ProblemKind::MethodNotAllowed);
     }
-    if let Some(error) = rejection.find::<warp::filters::body::BodyDeserializeError>() {
-        return Problem::new(ProblemKind::Malformed).detail(json_position(error));
-    }
-    if rejection.find::<warp::reject::InvalidQuery>().is_some() {
-        return Problem::new(ProblemKind::Malformed).detail("the query string is not the one of this address");
-    }
     Problem::new(ProblemKind::Malformed)
-}
-
-/// Where JSON goes wrong, without quoting it.
-fn json_position(error: &warp::filters::body::BodyDeserializeError) -> String {
-    let json = std::error::Error::source(error).and_then(|source| source.downcast_ref::<serde_json::Error>());
-    json.map_or_else(
-        || "the body is not the JSON of this address".to_owned(),
-        |json| format!("the body is not the JSON of this address (line {}, column {})", json.line(), json.column()),
-    )
 }
 
 /// What routes answer to a request, without a connection.
@@ -252,21 +287,14 @@ mod tests {
     use super::*;
 
     fn api() -> Routes {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Body {
-            number: u32,
-        }
         let double = warp::path!("v1" / "double")
             .and(warp::post())
             .and(warp::body::content_length_limit(32))
-            .and(warp::body::json())
-            .and_then(|body: Body| async move {
+            .and(warp::body::bytes())
+            .and_then(|body: bytes::Bytes| async move {
                 let refused = Problem::new(ProblemKind::Refused).reason("no_consent");
-                body.number
-                    .checked_mul(2)
-                    .map(|twice| warp::reply::json(&twice))
-                    .ok_or_else(|| Rejection::from(refused))
+                let number: u32 = super::super::json(&body).map_err(Rejection::from)?;
+                number.checked_mul(2).map(|twice| warp::reply::json(&twice)).ok_or_else(|| Rejection::from(refused))
             });
         routes(double)
     }
@@ -283,14 +311,14 @@ mod tests {
 
     #[tokio::test]
     async fn every_rejection_becomes_a_problem_document_without_the_input() {
-        assert_eq!(ask("POST", "/v1/double", "{\"number\":4}").await, (200, 8.into()));
+        assert_eq!(ask("POST", "/v1/double", "4").await, (200, 8.into()));
         assert_eq!(ask("POST", "/nothing", "").await.0, 404);
         assert_eq!(ask("GET", "/v1/double", "").await.0, 405);
         assert_eq!(ask("POST", "/v1/double", "999999999999999999999999999999999").await.0, 413);
-        let (status, document) = ask("POST", "/v1/double", "{\"number\":\"13812345678\"}").await;
+        let (status, document) = ask("POST", "/v1/double", "\"13812345678\"").await;
         assert_eq!((status, &document["type"]), (400, &"urn:riskveil:problem:malformed".into()));
         assert!(!document.to_string().contains("138"), "{document}");
-        let (status, document) = ask("POST", "/v1/double", "{\"number\":4294967295}").await;
+        let (status, document) = ask("POST", "/v1/double", "4294967295").await;
         assert_eq!((status, &document["reason"]), (422, &"no_consent".into()));
     }
 
@@ -301,9 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn words_and_statuses_are_distinct() {
+    fn words_are_distinct_and_the_raw_response_is_the_same_document() {
         let words: std::collections::BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.word()).collect();
-        let statuses: std::collections::BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.status()).collect();
-        assert_eq!((words.len(), statuses.len()), (ProblemKind::ALL.len(), ProblemKind::ALL.len()));
+        assert_eq!(words.len(), ProblemKind::ALL.len());
+        let raw = String::from_utf8(Problem::new(ProblemKind::RequestTimeout).to_http()).unwrap();
+        let (head, body) = raw.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json"), "{head}");
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        let document: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            (&document["type"], &document["status"]),
+            (&"urn:riskveil:problem:request-timeout".into(), &408.into())
+        );
     }
 }

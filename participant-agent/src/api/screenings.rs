@@ -3,61 +3,45 @@
 //! - **Place**: B1 for many; `walks::screen` does the rest behind it
 //! - **Idempotency**: the id is a digest of the inputs, so the same body resumes the same screening and asks nobody again who
 //!   is finished
-//! - **Errors**: 400 malformed body, no or too many applicants, a repeated reference; 404 an unknown id
+//! - **Errors**: 400 malformed body, no or too many applicants; 422 a reference that repeats or is none; 404 an unknown id
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use riskveil_crypto::Digest32;
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::record::{Applicant, Category, Day, Identifier, RawApplicant};
-use warp::Filter;
 use warp::http::StatusCode;
 
-use super::auth::{Role, Tokens, require};
 use super::checks::{not_a_lender, problem_of};
+use super::json;
 use super::models::{
     AnswerRow, ApplicantBody, InvalidRow, MAX_APPLICANTS, ScreeningAnswers, ScreeningBody, ScreeningProgress, Started,
     UnansweredRow, WorkState,
 };
+use super::once::{self, Once};
 use super::problem::{Problem, ProblemKind};
-use super::{Resource, json, reply, with};
+use super::route::{Answered, Call, Page, shown, with_status};
 use crate::context::{Context, Lender};
 use crate::walks::jobs::{Job, JobApplicant, Told};
 use crate::walks::{QueryError, blocking, screen};
 
-/// Longest body, bytes.
-const MAX_BODY: u64 = 64 << 20;
+/// Applicants on a page of answers, usually and at most.
+const PAGE: (usize, usize) = (1_000, 10_000);
 
-/// Every route of this resource.
-pub fn routes(context: &Arc<Context>, tokens: &Arc<Tokens>) -> Resource {
-    let role = || require(tokens.clone(), &[Role::Underwriter]);
-    let start = warp::path!("v1" / "screenings")
-        .and(warp::post())
-        .and(role())
-        .and(warp::body::content_length_limit(MAX_BODY))
-        .and(warp::body::bytes())
-        .and(with(context))
-        .then(|_role, body, context| async move { reply(start(&context, body).await) });
-    let progress =
-        warp::path!("v1" / "screenings" / String).and(warp::get()).and(role()).and(with(context)).map(
-            |id: String, _role, context: Arc<Context>| reply(progress(&context, &id).map(|p| warp::reply::json(&p))),
-        );
-    let answers =
-        warp::path!("v1" / "screenings" / String / "answers").and(warp::get()).and(role()).and(with(context)).then(
-            |id: String, _role, context: Arc<Context>| async move {
-                reply(blocking(move || answers(&context, &id)).await.map(|answers| warp::reply::json(&answers)))
-            },
-        );
-    start.or(progress).unify().or(answers).unify().boxed()
-}
-
-async fn start(context: &Arc<Context>, body: Bytes) -> Result<impl warp::Reply + use<>, Problem> {
+/// `POST /v1/screenings`.
+pub(super) async fn start(context: Arc<Context>, call: Call) -> Answered {
     let lender = context.lender.as_ref().ok_or_else(not_a_lender)?;
+    let claim = match call.request_key("/v1/screenings") {
+        None => None,
+        Some(key) => match once::once(context.requests.begin(&key, context.clock.now_s()))? {
+            Once::Do(claim) => Some(claim),
+            Once::Done(id) => return with_status(StatusCode::ACCEPTED, &Started { id: id.to_string() }),
+        },
+    };
     let (as_of, screenings, accepting) = (context.as_of(), lender.screenings.clone(), context.clone());
     let accept = move || {
-        let body: ScreeningBody = json(&body)?;
+        let body: ScreeningBody = json(&call.body)?;
         if !accepting.ledger.genesis().policy.purposes.contains(&body.purpose) {
             return Err(problem_of(&QueryError::PurposeNotAllowed));
         }
@@ -67,22 +51,35 @@ async fn start(context: &Arc<Context>, body: Bytes) -> Result<impl warp::Reply +
     };
     let job = blocking(accept).await?;
     let id = job.id.to_string();
-    screen::start(context, &lender.screenings, job);
-    Ok(warp::reply::with_status(warp::reply::json(&Started { id }), StatusCode::ACCEPTED))
+    screen::start(&context, &lender.screenings, job);
+    once::keep(&context, claim, &id).await?;
+    with_status(StatusCode::ACCEPTED, &Started { id })
+}
+
+/// `GET /v1/screenings/{id}`.
+pub(super) async fn progress(context: Arc<Context>, call: Call) -> Answered {
+    shown(&progress_of(&context, call.segment("id"))?)
+}
+
+/// `GET /v1/screenings/{id}/answers`.
+pub(super) async fn answers(context: Arc<Context>, call: Call) -> Answered {
+    let page = call.page(PAGE.0, PAGE.1)?;
+    blocking(move || answers_of(&context, call.segment("id"), page).and_then(|answers| shown(&answers))).await
 }
 
 /// B2 for every applicant.
 fn applicants(bodies: &[ApplicantBody], as_of: Day) -> Result<Vec<JobApplicant>, Problem> {
-    let malformed = |detail: String| Problem::new(ProblemKind::Malformed).detail(detail);
+    let wrong = |kind| move |detail: String| Problem::new(kind).detail(detail);
+    let (malformed, invalid) = (wrong(ProblemKind::Malformed), wrong(ProblemKind::Invalid));
     if bodies.is_empty() || bodies.len() > MAX_APPLICANTS {
         return Err(malformed(format!("a screening has 1 to {MAX_APPLICANTS} applicants")));
     }
     let references: Vec<&str> = bodies.iter().map(|body| body.applicant_ref.trim()).collect();
     if let Some(at) = screen::repeated(&references) {
-        return Err(malformed(format!("applicant {} repeats an applicant_ref", at + 1)));
+        return Err(invalid(format!("applicant {} repeats an applicant_ref", at + 1)));
     }
     let parse = |(number, body): (usize, &ApplicantBody)| {
-        parse(body, as_of).map_err(|what| malformed(format!("applicant {}: {what}", number + 1)))
+        parse(body, as_of).map_err(|what| invalid(format!("applicant {}: {what}", number + 1)))
     };
     bodies.iter().enumerate().map(parse).collect()
 }
@@ -113,7 +110,7 @@ fn find<'a>(context: &'a Context, id: &str) -> Result<(&'a Lender, Arc<Job>), Pr
     Ok((lender, job.ok_or_else(|| Problem::new(ProblemKind::NotFound))?))
 }
 
-fn progress(context: &Context, id: &str) -> Result<ScreeningProgress, Problem> {
+fn progress_of(context: &Context, id: &str) -> Result<ScreeningProgress, Problem> {
     let (lender, job) = find(context, id)?;
     let run = lender.screenings.run_of(&job.id);
     let to_ask = job.to_ask();
@@ -136,12 +133,13 @@ fn progress(context: &Context, id: &str) -> Result<ScreeningProgress, Problem> {
     })
 }
 
-fn answers(context: &Context, id: &str) -> Result<ScreeningAnswers, Problem> {
+fn answers_of(context: &Context, id: &str, page: Page) -> Result<ScreeningAnswers, Problem> {
     let (_, job) = find(context, id)?;
     let publishers: Vec<&MemberId> =
         context.ledger.genesis().members.iter().filter(|m| m.roles.publisher).map(|m| &m.id).collect();
-    let mut rows = ScreeningAnswers::default();
-    for (place, applicant) in (0u32..).zip(&job.applicants) {
+    let next = page.next(job.applicants.len());
+    let mut rows = ScreeningAnswers { next, ..ScreeningAnswers::default() };
+    for (place, applicant) in (0u32..).zip(&job.applicants).skip(page.offset).take(page.limit) {
         let told: BTreeMap<MemberId, Told> = job.told(place).unwrap_or_default().into_iter().collect();
         for publisher in &publishers {
             let unanswered = match (applicant.not_sent(), told.get(*publisher)) {

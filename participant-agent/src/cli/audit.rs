@@ -21,6 +21,8 @@ use crate::regulator::{AuditLine, LogPage, Reconciled, SubjectReport};
 
 /// How long a reconciliation may take.
 const TIMEOUT: Duration = Duration::from_secs(3600);
+/// Requests or findings asked for at a time.
+const PAGE: usize = 10_000;
 /// Findings shown in a table.
 const MAX_SHOWN: usize = 200;
 
@@ -71,6 +73,9 @@ struct LogArgs {
     /// Most queries, up to 10000.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    /// Matching queries left out at the front.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    offset: usize,
 }
 
 #[derive(Debug, Args)]
@@ -110,7 +115,7 @@ pub async fn execute(args: AuditArgs, json: bool) -> Result<Exit, CliError> {
 
 async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
     let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
-    let mut path = format!("/v1/audit/log?limit={}", args.limit);
+    let mut path = format!("/v1/audit/log?limit={}&offset={}", args.limit, args.offset);
     let numbers = [("from", args.from), ("to", args.to)];
     let words = [
         ("lender", args.lender.map(|member| member.to_string())),
@@ -135,7 +140,14 @@ async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
 async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
     let subject = subject(args.subject.as_deref())?;
     let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
-    let report: SubjectReport = api.post("/v1/audit/subject", &SubjectQuery { subject }).await?;
+    let mut query = SubjectQuery { subject, offset: None, limit: Some(PAGE) };
+    let mut report: SubjectReport = api.post("/v1/audit/subject", &query).await?;
+    while let Some(offset) = report.next {
+        query.offset = Some(offset);
+        let page: SubjectReport = api.post("/v1/audit/subject", &query).await?;
+        report.trail.extend(page.trail);
+        report.next = page.next;
+    }
     if json {
         print_json(&report);
         return Ok(Exit::Done);
@@ -147,8 +159,15 @@ async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
 
 async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
     let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
-    let query = ReconcileQuery { from: args.from.map(Window), through: args.through.map(Window) };
-    let report: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
+    let (from, through) = (args.from.map(Window), args.through.map(Window));
+    let mut query = ReconcileQuery { from, through, offset: None, limit: Some(PAGE) };
+    let mut report: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
+    while let Some(offset) = report.next {
+        query = ReconcileQuery { through: Some(report.through), offset: Some(offset), ..query };
+        let page: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
+        report.findings.extend(page.findings);
+        report.next = page.next;
+    }
     if json {
         print_json(&report)
     } else {

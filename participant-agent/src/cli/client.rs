@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::exit::{CliError, Exit};
 use crate::api::auth::{self, TOKEN_FILE};
+use crate::api::problem::ProblemKind;
 use crate::config;
 
 pub use crate::api::auth::Role;
@@ -38,6 +39,7 @@ pub struct LocalApi {
 
 #[derive(serde::Deserialize)]
 struct ProblemDocument {
+    r#type: String,
     title: String,
     detail: Option<String>,
     reason: Option<String>,
@@ -165,14 +167,17 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
 
 /// The problem document as one sentence, with the exit code that fits the status.
 fn refused(status: StatusCode, body: &[u8]) -> CliError {
+    let document = serde_json::from_slice::<ProblemDocument>(body);
+    let invalid = document.as_ref().is_ok_and(|problem| problem.r#type.ends_with(ProblemKind::Invalid.word()));
     let exit = match status {
+        _ if invalid => Exit::Usage,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NoAgent,
         StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::TOO_MANY_REQUESTS => Exit::Refused,
         status if status.is_client_error() => Exit::Usage,
         StatusCode::SERVICE_UNAVAILABLE => Exit::NoAgent,
         _ => Exit::Io,
     };
-    let sentence = match serde_json::from_slice::<ProblemDocument>(body) {
+    let sentence = match document {
         Ok(problem) => {
             let detail = problem.detail.map(|detail| format!(": {detail}")).unwrap_or_default();
             let reason = problem.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();

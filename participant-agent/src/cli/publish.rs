@@ -54,8 +54,14 @@ pub async fn execute(args: PublishArgs, json: bool) -> Result<Exit, CliError> {
     };
     let started: Started = api.post_bytes(&path, "text/csv", bytes).await?;
     let bar = progress_bar(json, "publishing");
-    let status = wait(&api, &started.id, &bar).await?;
+    let mut status = wait(&api, &started.id, &bar).await?;
     bar.finish_and_clear();
+    while let Some(offset) = status.next {
+        let path = format!("/v1/publications/{}?limit=10000&offset={offset}", started.id);
+        let page: PublicationStatus = api.get(&path).await?;
+        status.rejected.extend(page.rejected);
+        status.next = page.next;
+    }
     if let Some(path) = &args.rejects {
         write_rejects(path, &status)?;
     }

@@ -155,7 +155,7 @@ pub async fn execute(args: ScreenArgs, json: bool) -> Result<Exit, CliError> {
     let bar = progress_bar(json, "screening");
     let progress = wait(&api, &started.id, &bar).await?;
     bar.finish_and_clear();
-    let mut answers: ScreeningAnswers = api.get(&format!("/v1/screenings/{}/answers", started.id)).await?;
+    let mut answers = all_answers(&api, &started.id).await?;
     answers.invalid.extend(file.0.iter().flat_map(invalid_of));
     write(&args.out, &answers)?;
     let summary = Summary {
@@ -175,6 +175,21 @@ pub async fn execute(args: ScreenArgs, json: bool) -> Result<Exit, CliError> {
         print(&summary, &args.out)
     }
     Ok(if answers.unanswered.is_empty() { Exit::Done } else { Exit::Unanswered })
+}
+
+/// The answers of every page.
+async fn all_answers(api: &LocalApi, id: &str) -> Result<ScreeningAnswers, CliError> {
+    let mut all = ScreeningAnswers::default();
+    let mut offset = Some(0);
+    while let Some(from) = offset {
+        let path = format!("/v1/screenings/{id}/answers?limit=10000&offset={from}");
+        let page: ScreeningAnswers = api.get(&path).await?;
+        all.answers.extend(page.answers);
+        all.unanswered.extend(page.unanswered);
+        all.invalid.extend(page.invalid);
+        offset = page.next;
+    }
+    Ok(all)
 }
 
 async fn wait(api: &LocalApi, id: &str, bar: &ProgressBar) -> Result<ScreeningProgress, CliError> {

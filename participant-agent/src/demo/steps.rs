@@ -95,13 +95,20 @@ async fn publish_one(api: &LocalApi, bytes: Vec<u8>, as_of: &str, bar: &Progress
     let id = started["id"].as_str().context("the agent named no publication")?.to_owned();
     let deadline = Instant::now() + PUBLISH_WITHIN;
     loop {
-        let status: Value = api.get(&format!("/v1/publications/{id}")).await?;
+        let mut status: Value = api.get(&format!("/v1/publications/{id}")).await?;
         let accepted = status["accepted"].as_u64().unwrap_or(0);
         bar.set_length(accepted.max(1));
         bar.set_message(status["waiting_for"].as_str().unwrap_or("").to_owned());
         if status["state"] == "done" {
             bar.set_position(accepted);
             bar.finish_with_message("rows final");
+            while let Some(offset) = status["next"].as_u64() {
+                let page: Value = api.get(&format!("/v1/publications/{id}?limit=10000&offset={offset}")).await?;
+                if let (Some(all), Some(more)) = (status["rejected"].as_array_mut(), page["rejected"].as_array()) {
+                    all.extend(more.iter().cloned());
+                }
+                status["next"] = page["next"].clone();
+            }
             return Ok(status);
         }
         ensure!(Instant::now() < deadline, "not final after {} s: {status}", PUBLISH_WITHIN.as_secs());

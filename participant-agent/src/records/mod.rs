@@ -119,12 +119,6 @@ impl RecordBook {
         }
     }
 
-    /// The file that a publication of this id brought, if there is one.
-    #[must_use]
-    pub fn file_of(&self, id: &str) -> Option<Digest32> {
-        self.lock().publications.iter().find(|publication| publication.id == id).map(|publication| publication.file)
-    }
-
     /// The records that no plan under this key covers, with their slots. `is_live` leaves out those that are no longer held.
     #[must_use]
     pub fn pending(&self, period: Period, key_serial: u32, is_live: impl Fn(&Record) -> bool) -> PendingRows {

@@ -94,8 +94,7 @@ pub struct Access {
 }
 
 /// Which queries to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter {
     /// First window; window 0 without it.
     pub from: Option<Window>,
@@ -107,8 +106,10 @@ pub struct LogFilter {
     pub publisher: Option<MemberId>,
     /// Only for this purpose.
     pub purpose: Option<Purpose>,
-    /// Most queries, at most [`MAX_LOG_LINES`]; 100 without it.
-    pub limit: Option<usize>,
+    /// Matching queries left out at the front.
+    pub offset: usize,
+    /// Most queries, at most [`MAX_LOG_LINES`].
+    pub limit: usize,
 }
 
 /// Queries, newest first.
@@ -122,8 +123,11 @@ pub struct LogPage {
     pub to: Window,
     /// The queries.
     pub entries: Vec<AuditLine>,
-    /// How many match; more than the entries when the limit cut them.
+    /// How many match.
     pub matching: usize,
+    /// The `offset` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
 }
 
 /// Who asked about a person.
@@ -135,8 +139,13 @@ pub struct SubjectReport {
     pub from: Window,
     /// Last window looked at.
     pub to: Window,
-    /// The requests, oldest first.
+    /// The requests, oldest first; over HTTP a page of them.
     pub trail: Vec<SubjectTrail>,
+    /// How many there are.
+    pub matching: usize,
+    /// The `offset` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
 }
 
 /// What a reconciliation came to.
@@ -170,8 +179,13 @@ pub struct Reconciled {
     pub pending: u64,
     /// Findings left out because the chain stood still meanwhile.
     pub excused: u64,
-    /// What is wrong, each with its party and proof.
+    /// What is wrong, each with its party and proof; over HTTP a page of them.
     pub findings: Vec<Finding>,
+    /// How many findings there are.
+    pub findings_total: usize,
+    /// The `offset` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
 }
 
 /// A regulator's access to the logs.
@@ -202,7 +216,7 @@ impl Regulator {
         let (entries, matching) = self
             .with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| list(logs, keys, &filter, from, to))
             .await?;
-        Ok(LogPage { access, from, to, entries, matching })
+        Ok(LogPage { access, from, to, entries, matching, next: None })
     }
 
     /// Lists every request about a person, in lenders' and responders' logs.
@@ -218,7 +232,7 @@ impl Regulator {
                 subject_trail(logs, keys, &identifiers)
             })
             .await?;
-        Ok(SubjectReport { access, from, to, trail })
+        Ok(SubjectReport { access, from, to, matching: trail.len(), trail, next: None })
     }
 
     /// Compares both sides of everything logged in windows `from` to `through`. Without `through`, up to the last window
@@ -269,7 +283,9 @@ impl Regulator {
             matched: counts.matched,
             pending: counts.pending,
             excused,
+            findings_total: findings.len(),
             findings,
+            next: None,
         })
     }
 
@@ -362,7 +378,8 @@ fn list(
     // One lender's entries stand in the order in which they finished: among equal times the last one is the newest.
     matching.reverse();
     matching.sort_by_key(|(logged_in, entry)| std::cmp::Reverse((entry.core.issued_at_s, logged_in.height)));
-    let limit = filter.limit.unwrap_or(100).min(MAX_LOG_LINES);
-    let lines = matching.iter().take(limit).map(|(logged_in, entry)| AuditLine::new(logged_in, entry, keys)).collect();
+    let limit = filter.limit.min(MAX_LOG_LINES);
+    let page = matching.iter().skip(filter.offset).take(limit);
+    let lines = page.map(|(logged_in, entry)| AuditLine::new(logged_in, entry, keys)).collect();
     (lines, matching.len())
 }

@@ -81,6 +81,8 @@ impl Publisher {
                     reason: reason.to_string(),
                 })
                 .collect(),
+            rejected_total: publication.rejected.len(),
+            next: None,
             batches: batches.map_or(0, |(first, end)| end - first),
             height: height.filter(|_| done),
             sealed: seal.is_some(),

@@ -7,24 +7,20 @@
 //!   output is in it
 //! - **Source**: DESIGN.md sections 4 and 6
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use riskveil_crypto::Digest32;
 use serde::{Deserialize, Serialize};
 
 use super::kept::{CheckEvidence, KeptDamaged};
+use crate::idempotency::{Claim, Keys, REMEMBER_S, Repeat, RequestKey};
 use crate::journal::{Journal, JournalError, JournalWriter};
 use crate::keystore::Keystore;
 
 /// The journal's name, for its key and its file.
 pub const JOURNAL_NAME: &str = "checks";
-/// How long an idempotency key is remembered, s.
-const REMEMBER_S: u64 = 86_400;
-/// Idempotency keys remembered; the oldest are forgotten first.
-const MAX_KEYS: usize = 100_000;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -35,15 +31,6 @@ struct Kept {
     #[serde(with = "serde_bytes")]
     evidence: Vec<u8>,
     request: Option<(String, Digest32)>,
-}
-
-/// An idempotency key with the digest of the body it came with.
-#[derive(Clone, Debug)]
-pub struct RequestKey {
-    /// The key.
-    pub key: String,
-    /// Digest of the body.
-    pub body: Digest32,
 }
 
 /// Kept evidence that cannot be read.
@@ -58,31 +45,12 @@ pub enum ReadKeptError {
     Damaged(#[from] KeptDamaged),
 }
 
-/// What a key says about a request.
-#[derive(Debug)]
-pub enum Repeat {
-    /// It is new; [`Reports::keep`] or [`Reports::abandon`] has to follow.
-    New,
-    /// The same request is answered already: its report.
-    Answered(Arc<str>),
-    /// The same request is under way.
-    UnderWay,
-    /// The key came with another body.
-    OtherBody,
-}
-
 /// The journal of reports, and the keys of the last day.
 pub struct Reports {
     journals: PathBuf,
     keystore: Arc<Keystore>,
     journal: JournalWriter<Kept>,
-    keys: Mutex<HashMap<String, Remembered>>,
-}
-
-struct Remembered {
-    body: Digest32,
-    at_s: u64,
-    json: Option<Arc<str>>,
+    keys: Keys,
 }
 
 impl fmt::Debug for Reports {
@@ -97,15 +65,15 @@ impl Reports {
     /// # Errors
     /// [`JournalError`] when it is damaged or unreadable.
     pub fn open(journals: &Path, keystore: Arc<Keystore>, now_s: u64) -> Result<Self, JournalError> {
-        let mut keys = HashMap::new();
+        let keys = Keys::default();
         let (journal, _) =
             Journal::open_with(journals, JOURNAL_NAME, keystore.journal_key(JOURNAL_NAME), |kept: Kept| {
                 let Kept { kept_at_s, json, request, .. } = kept;
-                if let Some((key, body)) = request.filter(|_| kept_at_s.saturating_add(REMEMBER_S) > now_s) {
-                    keys.insert(key, Remembered { body, at_s: kept_at_s, json: Some(json.into()) });
+                if let Some((key, request)) = request.filter(|_| kept_at_s.saturating_add(REMEMBER_S) > now_s) {
+                    keys.remember(RequestKey { key, request }, json.into(), kept_at_s);
                 }
             })?;
-        Ok(Self { journals: journals.to_owned(), keystore, journal: journal.into_writer(), keys: Mutex::new(keys) })
+        Ok(Self { journals: journals.to_owned(), keystore, journal: journal.into_writer(), keys })
     }
 
     /// What was kept of the check with this core digest. Reads the journal from its start: call it off the reactor.
@@ -126,23 +94,8 @@ impl Reports {
 
     /// Whether a request with this key was made before.
     #[must_use]
-    pub fn begin(&self, request: &RequestKey, now_s: u64) -> Repeat {
-        let mut keys = self.keys();
-        match keys.get(&request.key) {
-            Some(known) if known.at_s.saturating_add(REMEMBER_S) <= now_s => {}
-            Some(known) if known.body != request.body => return Repeat::OtherBody,
-            Some(known) => return known.json.clone().map_or(Repeat::UnderWay, Repeat::Answered),
-            None => {}
-        }
-        if keys.len() >= MAX_KEYS {
-            keys.retain(|_, known| known.json.is_none() || known.at_s.saturating_add(REMEMBER_S) > now_s);
-            let oldest = keys.iter().min_by_key(|(_, known)| known.at_s).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest.filter(|_| keys.len() >= MAX_KEYS) {
-                keys.remove(&oldest);
-            }
-        }
-        keys.insert(request.key.clone(), Remembered { body: request.body, at_s: now_s, json: None });
-        Repeat::New
+    pub fn begin(&self, request: &RequestKey, now_s: u64) -> Repeat<'_> {
+        self.keys.begin(request, now_s)
     }
 
     /// Makes a report durable; only then may it be shown.
@@ -153,26 +106,18 @@ impl Reports {
         &self,
         json: String,
         evidence: &CheckEvidence,
-        request: Option<RequestKey>,
+        claim: Option<Claim<'_>>,
         now_s: u64,
     ) -> Result<(), Arc<JournalError>> {
-        let key = request.map(|request| (request.key, request.body));
+        let request = claim.as_ref().map(|claim| claim.request().clone());
+        let key = request.clone().map(|request| (request.key, request.request));
         let core_digest = evidence.core_digest();
         let evidence = evidence.seal(&self.keystore.check_key(&core_digest));
-        let kept = Kept { kept_at_s: now_s, core_digest, json: json.clone(), evidence, request: key.clone() };
+        let kept = Kept { kept_at_s: now_s, core_digest, json: json.clone(), evidence, request: key };
         self.journal.append(kept).await?;
-        if let Some((key, body)) = key {
-            self.keys().insert(key, Remembered { body, at_s: now_s, json: Some(json.into()) });
+        if let Some(request) = request {
+            self.keys.remember(request, json.into(), now_s);
         }
         Ok(())
-    }
-
-    /// Forgets a key whose request failed, so that it may be tried again.
-    pub fn abandon(&self, request: &RequestKey) {
-        self.keys().retain(|key, known| *key != request.key || known.json.is_some());
-    }
-
-    fn keys(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

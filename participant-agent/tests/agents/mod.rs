@@ -205,9 +205,10 @@ pub async fn post_with_key(dir: &Path, path: &str, key: &str, role: Role, body: 
     let config = participant_agent::config::load(dir).unwrap();
     let token = participant_agent::api::auth::token_of(&dir.join(TOKEN_FILE), role).unwrap();
     let mut stream = tokio::net::TcpStream::connect(config.api_listen).await.unwrap();
+    let content_type = if path.starts_with("/v1/publications") { "text/csv" } else { "application/json" };
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: agent\r\nauthorization: Bearer {}\r\nidempotency-key: {key}\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
+         content-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         *token,
         body.len()
     );
