@@ -20,19 +20,21 @@ use riskveil_crypto::merkle;
 use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{Height, MemberId, Window};
 use riskveil_exchange::message::{Kind, MessageHeader};
+use riskveil_exchange::publish::commitment_batch::verify_commitments;
 use tokio::sync::watch;
 
 use crate::block::{self, Block, Header, MAX_HEADER_BYTES, MAX_TRANSACTIONS};
 use crate::error::{BlockInvalid, LedgerError};
-use crate::execute::{BlockContext, Executed, Execution, genesis_changes};
+use crate::execute::{BlockContext, Executed, Execution, Inherited, genesis_changes};
 use crate::genesis::Genesis;
-use crate::index::RowIndex;
+use crate::index::commitments::{self, CommitmentIndex};
+use crate::index::{IndexError, RowIndex};
 use crate::mempool::{AdmissionError, Admitted, Limits, Mempool};
 use crate::receipt::ReceiptCode;
 use crate::state::store::{Loaded, LocalEntries, LogLocation, Store, StoreError};
-use crate::state::tree::{Changes, State};
-use crate::state::view::{FinalizedView, StateRead};
-use crate::tx::{SignedTransaction, Submission, TxBody, TxId};
+use crate::state::tree::State;
+use crate::state::view::{BatchState, FinalizedView, StateRead};
+use crate::tx::{PayloadRef, SignedTransaction, Submission, TxBody, TxId};
 
 /// Executed blocks remembered until they are final.
 const MAX_EXECUTED: usize = 256;
@@ -45,7 +47,7 @@ pub struct Opened {
     /// The ledger.
     pub ledger: Ledger,
     /// The first height wanted from the block archive, through [`Ledger::finalize`]. Usually the tip's next; lower when a
-    /// segment is missing, and 1 when the state store is new.
+    /// segment or commitments are missing, and 1 when the state store is new.
     pub replay_from: Height,
 }
 
@@ -65,6 +67,7 @@ struct Inner {
     recent: Mutex<BTreeMap<Height, Digest32>>,
     executed: Mutex<BTreeMap<(Height, Digest32), Arc<Executed>>>,
     index: RowIndex,
+    commitments: CommitmentIndex,
     mempool: Mempool,
     height: watch::Sender<Height>,
     /// Held while the ledger is open, so that no other process opens the directory.
@@ -74,12 +77,12 @@ struct Inner {
 /// Where a block stands: the finalized view below it, and what its unfinalized ancestors change.
 struct Branch {
     view: Arc<FinalizedView>,
-    inherited: Changes,
+    inherited: Inherited,
 }
 
 impl Ledger {
-    /// Opens the ledger in `dir`, or begins it. A damaged state store is moved aside, damaged segments too; both are
-    /// rebuilt by finalizing archived blocks from `replay_from` on.
+    /// Opens the ledger in `dir`, or begins it. A damaged state store is moved aside, damaged segments and commitments too;
+    /// all are rebuilt by finalizing archived blocks from `replay_from` on.
     ///
     /// # Errors
     /// [`LedgerError`]: the genesis breaks a rule, the directory is in use or of another chain, or the disk.
@@ -103,11 +106,15 @@ impl Ledger {
             }
         };
         let (index, first_missing) = RowIndex::open(&dir.join("segments"), chain_id, &state)?;
+        let max = genesis.policy.max_rows_per_tx;
+        let commitments = CommitmentIndex::open(&dir.join("commitments"), &state, max)?;
+        let commitments::Opened { index: commitments, leaves, first_missing: first_commitments } = commitments;
         let tip = header.height;
-        let replay_from = first_missing.unwrap_or(tip.next()).min(tip.next());
+        let missing = [first_missing, first_commitments].into_iter().flatten();
+        let replay_from = missing.chain([tip.next()]).min().unwrap_or(tip.next());
         let room = max_block_bytes(&genesis).saturating_sub(MAX_HEADER_BYTES);
         let digest = header.digest();
-        let view = FinalizedView { digest, header, state: Arc::new(state) };
+        let view = FinalizedView { digest, header, state: Arc::new(state), leaves };
         let inner = Inner {
             mempool: Mempool::new(chain_id, Limits::new(room)),
             recent: Mutex::new(BTreeMap::from([(tip, digest)])),
@@ -119,6 +126,7 @@ impl Ledger {
             chain_id,
             genesis_block,
             index,
+            commitments,
             _lock: lock,
         };
         Ok(Opened { ledger: Self { inner: Arc::new(inner) }, replay_from })
@@ -152,6 +160,12 @@ impl Ledger {
     #[must_use]
     pub fn index(&self) -> &RowIndex {
         &self.inner.index
+    }
+
+    /// The replicated commitments.
+    #[must_use]
+    pub fn commitments(&self) -> &CommitmentIndex {
+        &self.inner.commitments
     }
 
     /// What waits for a block.
@@ -210,7 +224,7 @@ impl Ledger {
     pub fn candidates(&self, parent: &Header, ancestors: &[Arc<Block>]) -> Result<Vec<Submission>, BlockInvalid> {
         let Branch { view, inherited } = self.branch(parent, ancestors)?;
         let context = self.context(parent.height.next(), parent.time_ms);
-        let execution = Execution::new(context, &view.state, inherited, &self.inner.mempool);
+        let execution = Execution::new(context, &view, inherited, &self.inner.mempool);
         let room = max_block_bytes(&self.inner.genesis).saturating_sub(MAX_HEADER_BYTES);
         let next = |sender: &MemberId| execution.state().sequence(sender).saturating_add(1);
         Ok(self.inner.mempool.take(room, MAX_TRANSACTIONS, next))
@@ -235,7 +249,7 @@ impl Ledger {
         let Branch { view, inherited } = self.branch(parent, ancestors)?;
         let height = parent.height.next();
         let time_ms = time_ms.max(parent.time_ms.saturating_add(1));
-        let mut execution = Execution::new(self.context(height, time_ms), &view.state, inherited, &self.inner.mempool);
+        let mut execution = Execution::new(self.context(height, time_ms), &view, inherited, &self.inner.mempool);
         let mut room = max_block_bytes(&self.inner.genesis).saturating_sub(MAX_HEADER_BYTES);
         let (mut transactions, mut payloads, mut digests) = (Vec::new(), Vec::new(), Vec::new());
         for submission in submissions {
@@ -296,13 +310,13 @@ impl Ledger {
             return Err(BlockInvalid::Size);
         }
         let branch = self.branch(parent, ancestors)?;
-        let executed = self.execute(&branch.view.state, branch.inherited, block)?;
+        let executed = self.execute(&branch.view, branch.inherited, block)?;
         self.remember(&block.header, Arc::new(executed));
         Ok(())
     }
 
-    /// Applies a finalized block: segments, then state, on disk when it returns; then the view moves. Idempotent by
-    /// height: a block at or below the tip only brings back segments that are missing.
+    /// Applies a finalized block: segments and commitments, then state, on disk when it returns; then the view moves.
+    /// Idempotent by height: a block at or below the tip only brings back files that are missing.
     ///
     /// # Errors
     /// [`LedgerError`]: stop the node. What it left is whole: the block can be finalized again after a restart.
@@ -311,10 +325,14 @@ impl Ledger {
         let view = self.view();
         let header = &block.header;
         if header.height <= view.height() {
-            return self.restore_segments(block, &view);
+            return self.restore_files(block, &view);
         }
         if header.height != view.height().next() {
             return Err(LedgerError::Gap { got: header.height, tip: view.height() });
+        }
+        // Without every leaf, a leaf that was seen would pass; replay brings the files back first.
+        if let Some((publisher, batch_seq)) = self.inner.commitments.first_gap(&*view) {
+            return Err(IndexError::CommitmentsNotHeld { publisher, batch_seq }.into());
         }
         let diverged = |problem| LedgerError::Diverged { height: header.height, problem };
         self.check_header(header, &view.header).map_err(diverged)?;
@@ -322,18 +340,25 @@ impl Ledger {
         let known = lock(&self.inner.executed).get(&(header.height, digest)).cloned();
         let executed = match known {
             Some(executed) => executed,
-            None => Arc::new(self.execute(&view.state, Changes::new(), block).map_err(diverged)?),
+            None => Arc::new(self.execute(&view, Inherited::default(), block).map_err(diverged)?),
         };
         let by_digest = payloads_by_digest(block);
         for (period, publisher, seq, batch) in &executed.batches {
             let rows = by_digest.get(&batch.digest).ok_or_else(|| diverged(BlockInvalid::PayloadRoot))?;
             self.inner.index.add(*period, publisher, *seq, batch, rows)?;
         }
+        let mut leaves = view.leaves.clone();
+        for committed in &executed.commitments {
+            let batch = &committed.batch;
+            let payload = by_digest.get(&batch.digest).ok_or_else(|| diverged(BlockInvalid::PayloadRoot))?;
+            self.inner.commitments.add(&committed.publisher, committed.batch_seq, batch, payload)?;
+            leaves.insert(committed.leaves.clone());
+        }
         store.commit(header, &executed.changes, &executed.local)?;
         let mut state = view.state.as_ref().clone();
         state.apply(executed.changes.clone());
-        let view = Arc::new(FinalizedView { header: header.clone(), digest, state: Arc::new(state) });
-        *self.inner.view.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
+        let view = Arc::new(FinalizedView { header: header.clone(), digest, state: Arc::new(state), leaves });
+        self.set_view(view.clone());
         drop(store);
         self.forget_up_to(header.height, digest);
         self.inner.mempool.prune(&view);
@@ -341,20 +366,50 @@ impl Ledger {
         Ok(())
     }
 
-    fn restore_segments(&self, block: &Block, view: &FinalizedView) -> Result<(), LedgerError> {
+    /// Writes what the state counts of this block and this replica does not hold.
+    fn restore_files(&self, block: &Block, view: &FinalizedView) -> Result<(), LedgerError> {
         let by_digest = payloads_by_digest(block);
+        let payload_of = |counted: Option<BatchState>, named: &PayloadRef| {
+            let counted = counted.filter(|b| b.height == block.header.height && b.digest == named.digest)?;
+            Some((counted, *by_digest.get(&counted.digest)?))
+        };
+        let mut leaves = view.leaves.clone();
         for bytes in &block.transactions {
             let Ok(SignedTransaction { transaction, .. }) = SignedTransaction::decode(bytes) else { continue };
-            let TxBody::PublishRows(publish) = transaction.body else { continue };
-            let Some(batch) = view.batch(publish.period, &transaction.sender, publish.batch_seq) else { continue };
-            if batch.height != block.header.height || batch.digest != publish.rows.digest {
-                continue;
-            }
-            if let Some(rows) = by_digest.get(&batch.digest) {
-                self.inner.index.add(publish.period, &transaction.sender, publish.batch_seq, &batch, rows)?;
+            let sender = &transaction.sender;
+            match &transaction.body {
+                TxBody::PublishRows(publish) => {
+                    let counted = view.batch(publish.period, sender, publish.batch_seq);
+                    if let Some((batch, rows)) = payload_of(counted, &publish.rows) {
+                        self.inner.index.add(publish.period, sender, publish.batch_seq, &batch, rows)?;
+                    }
+                }
+                TxBody::PublishCommitments(publish) => {
+                    let counted = view.commitment_batch(sender, publish.batch_seq);
+                    if let Some((batch, payload)) = payload_of(counted, &publish.commitments)
+                        && self.inner.commitments.add(sender, publish.batch_seq, &batch, payload)?
+                        && let Some(restored) = self.leaves_of(&batch, payload)
+                    {
+                        leaves.insert(restored.into());
+                    }
+                }
+                _ => {}
             }
         }
+        if leaves != view.leaves {
+            self.set_view(Arc::new(FinalizedView { leaves, ..view.clone() }));
+        }
         Ok(())
+    }
+
+    /// The leaves of a batch that was applied.
+    fn leaves_of(&self, batch: &BatchState, payload: &[u8]) -> Option<Vec<Digest32>> {
+        let max = self.inner.genesis.policy.max_rows_per_tx;
+        verify_commitments(payload, batch.count, &batch.root, max).ok()
+    }
+
+    fn set_view(&self, view: Arc<FinalizedView>) {
+        *self.inner.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
     fn check_header(&self, header: &Header, parent: &Header) -> Result<(), BlockInvalid> {
@@ -383,7 +438,7 @@ impl Ledger {
     /// Follows `ancestors` from the finalized tip to `parent`, executing those not executed yet.
     fn branch(&self, parent: &Header, ancestors: &[Arc<Block>]) -> Result<Branch, BlockInvalid> {
         let view = self.view();
-        let mut inherited = Changes::new();
+        let mut inherited = Inherited::default();
         let (mut height, mut digest) = (view.height(), view.digest);
         for ancestor in ancestors.iter().filter(|a| a.header.height > view.height()) {
             if ancestor.header.height != height.next() || ancestor.header.parent != digest {
@@ -394,18 +449,18 @@ impl Ledger {
             let executed = match known {
                 Some(executed) => executed,
                 None => {
-                    let executed = Arc::new(self.execute(&view.state, inherited.clone(), ancestor)?);
+                    let executed = Arc::new(self.execute(&view, inherited.clone(), ancestor)?);
                     self.remember(&ancestor.header, executed.clone());
                     executed
                 }
             };
-            inherited.extend(executed.changes.clone());
+            inherited.extend(&executed);
         }
         if digest == parent.digest() { Ok(Branch { view, inherited }) } else { Err(BlockInvalid::Ancestors) }
     }
 
     /// Executes a block's body and compares all that its header commits to.
-    fn execute(&self, base: &State, inherited: Changes, block: &Block) -> Result<Executed, BlockInvalid> {
+    fn execute(&self, base: &FinalizedView, inherited: Inherited, block: &Block) -> Result<Executed, BlockInvalid> {
         let header = &block.header;
         if block.transactions.len() > MAX_TRANSACTIONS {
             return Err(BlockInvalid::Size);

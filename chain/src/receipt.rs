@@ -99,6 +99,16 @@ codes! {
     BatchOrder = 402,
     /// The root is not the rows'.
     BatchRoot = 403,
+    /// The commitment batch's number is not the publisher's next.
+    CommitmentsNotNext = 410,
+    /// The number of commitments is not a bucket (64 * 2^k up to max_rows_per_tx), or not the payload's.
+    CommitmentsCount = 411,
+    /// Leaves are not strictly ascending.
+    CommitmentsOrder = 412,
+    /// The root is not the leaves'.
+    CommitmentsRoot = 413,
+    /// A leaf was published before on this chain, by whomever.
+    LeafSeen = 414,
     /// The snapshot is sealed already.
     AlreadySealed = 500,
     /// The batch count is not the state's.

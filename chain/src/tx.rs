@@ -1,6 +1,6 @@
 //! Transactions: what a member asks of the chain, signed with its identity key.
 //!
-//! - **Place**: A5, B9: `RowBatch`, log window, key -> [`SignedTransaction`] -> mempool -> block
+//! - **Place**: A5, B9: `RowBatch`, `UnprovenBatch`, log window, key -> [`SignedTransaction`] -> mempool -> block
 //! - **Shapes**: at most [`MAX_TX_BYTES`] each; bulk bytes are payloads beside it, named by a [`PayloadRef`]
 //! - **Invariants**: none by construction: a decoded transaction is a claim; `execute` decides
 //! - **Errors**: [`TxDecodeError`] (the sender)
@@ -37,9 +37,9 @@ pub struct PayloadRef {
     pub digest: Digest32,
     /// Their number.
     pub len: u32,
-    /// Rows, or leaves.
+    /// Rows, commitments or leaves.
     pub count: u32,
-    /// RFC 9162 root over the rows, or over the leaves.
+    /// RFC 9162 root over the rows, or over the leaves of commitments or of a log.
     pub root: Digest32,
 }
 
@@ -110,6 +110,16 @@ pub struct PublishRows {
     pub rows: PayloadRef,
 }
 
+/// One batch of commitments, durable over all periods (kind 6; publisher).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishCommitments {
+    /// From 0, strictly the publisher's next, whatever the period.
+    pub batch_seq: u32,
+    /// Commitments of 96 bytes, strictly ascending by leaf, a bucket full, then two range proofs per 64 of them. The root is
+    /// over the leaves.
+    pub commitments: PayloadRef,
+}
+
 /// "My batches so far are my snapshot" (kind 5; publisher).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealSnapshot {
@@ -165,8 +175,8 @@ pub enum TxBody {
     Withdraw(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Kind 5.
     SealSnapshot(SealSnapshot),
-    /// Kind 6, reserved.
-    PublishCommitments(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Kind 6.
+    PublishCommitments(PublishCommitments),
     /// Kind 7, reserved.
     RevokePeriodKey(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Kind 8.
@@ -267,6 +277,7 @@ impl SignedTransaction {
     pub fn payload_ref(&self) -> Option<&PayloadRef> {
         match &self.transaction.body {
             TxBody::PublishRows(publish) => Some(&publish.rows),
+            TxBody::PublishCommitments(publish) => Some(&publish.commitments),
             TxBody::LogQueries(windows) | TxBody::LogReceipts(windows) => Some(&windows.log),
             _ => None,
         }

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{Chain, FREEZE_S, PERIOD_S, id, log_windows, log_windows_of, publish_rows, rows};
+use common::{
+    Chain, FREEZE_S, PERIOD_S, commitments, id, log_windows, log_windows_of, publish_commitments, publish_rows, rows,
+};
 use riskveil_chain::receipt::ReceiptCode::{self, *};
 use riskveil_chain::state::{StateRead, keys};
 use riskveil_chain::tx::{BindAuditKey, LogAuditAccess, SignedTransaction, TxBody};
@@ -56,6 +58,20 @@ fn publish_bytes(chain: &mut Chain, rows: Vec<u8>) -> ReceiptCode {
     chain.announce("INST-01", 0);
     let body = publish_rows(0, 0, &rows);
     chain.act("INST-01", TxBody::PublishRows(body), Some(rows))
+}
+
+/// Publishes INST-01's first batch of commitments after a change to the transaction.
+fn commit_changed(chain: &mut Chain, change: fn(&mut riskveil_chain::tx::PublishCommitments)) -> ReceiptCode {
+    let payload = commitments(1, 64);
+    let mut body = publish_commitments(0, &payload);
+    change(&mut body);
+    chain.act("INST-01", TxBody::PublishCommitments(body), Some(payload))
+}
+
+/// Publishes these bytes as a batch of commitments.
+fn commit_bytes(chain: &mut Chain, publisher: &str, batch_seq: u32, payload: Vec<u8>) -> ReceiptCode {
+    let body = publish_commitments(batch_seq, &payload);
+    chain.act(publisher, TxBody::PublishCommitments(body), Some(payload))
 }
 
 /// Seals INST-01's snapshot of two batches after a change.
@@ -187,6 +203,18 @@ const CASES: &[Case] = &[
         publish_bytes(c, bytes)
     }),
     (BatchRoot, |c| publish_changed(c, |p| p.rows.root = Digest32::ZERO)),
+    (CommitmentsNotNext, |c| commit_changed(c, |p| p.batch_seq = 1)),
+    (CommitmentsCount, |c| commit_changed(c, |p| p.commitments.count = 128)),
+    (CommitmentsOrder, |c| {
+        let mut bytes = commitments(1, 64);
+        bytes[..64 * 96].rotate_left(96);
+        commit_bytes(c, "INST-01", 0, bytes)
+    }),
+    (CommitmentsRoot, |c| commit_changed(c, |p| p.commitments.root = Digest32::ZERO)),
+    (LeafSeen, |c| {
+        assert_eq!(commit_bytes(c, "INST-01", 0, commitments(1, 64)), Applied);
+        commit_bytes(c, "INST-02", 0, commitments(1, 64))
+    }),
     (AlreadySealed, |c| {
         assert_eq!(seal_changed(c, |_| ()), Applied);
         let seal = c.seal("INST-01", 0);

@@ -29,6 +29,8 @@ struct Observed {
     tip: Digest32,
     state_root: Digest32,
     rows: Vec<Vec<u8>>,
+    commitments: Vec<Vec<u8>>,
+    leaves: usize,
     outcomes: Vec<Option<(Digest32, Height, u16)>>,
     logs: usize,
 }
@@ -40,11 +42,18 @@ fn observe(ledger: &Ledger) -> Observed {
         .iter()
         .map(|(period, publisher, seq, _)| ledger.index().segment(*period, publisher, *seq).unwrap().rows().to_vec())
         .collect();
+    let commitments = view
+        .commitment_batches()
+        .iter()
+        .map(|(publisher, seq, _)| ledger.commitments().payload(publisher, *seq).unwrap())
+        .collect();
     let outcome = |n| ledger.outcome(&id("INST-01"), n).unwrap().map(|(tx, height, code)| (tx, height, code.number()));
     Observed {
         tip: view.digest,
         state_root: view.state.root(),
         rows,
+        commitments,
+        leaves: view.leaves.len(),
         outcomes: (0..12).map(outcome).collect(),
         logs: ledger.logs(LogKind::Queries, &id("LENDER-01"), Window(0), 100).unwrap().len(),
     }
@@ -87,6 +96,10 @@ impl Finished {
         self.dir.path().join(format!("segments/p0000000000/{publisher}-{seq:08}.rows"))
     }
 
+    fn commitments(&self, publisher: &str, seq: u32) -> PathBuf {
+        self.dir.path().join(format!("commitments/{publisher}-{seq:08}.commitments"))
+    }
+
     fn damaged_dirs(&self) -> usize {
         let named = |p: &Path| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("state.damaged-"));
         fs::read_dir(self.dir.path()).unwrap().filter(|e| named(&e.as_ref().unwrap().path())).count()
@@ -116,6 +129,7 @@ fn a_whole_directory_that_is_gone_is_rebuilt_by_replay() {
     let finished = finished();
     fs::remove_dir_all(finished.dir.path().join("state")).unwrap();
     fs::remove_dir_all(finished.dir.path().join("segments")).unwrap();
+    fs::remove_dir_all(finished.dir.path().join("commitments")).unwrap();
     finished.replay(&finished.reopen());
 }
 
@@ -236,6 +250,71 @@ fn damaged_shortened_and_swapped_segments_are_rebuilt() {
 }
 
 #[test]
+fn deleted_damaged_shortened_and_swapped_commitments_are_written_anew() {
+    let damages: [fn(&Finished, &Path); 6] = [
+        |_, path| fs::remove_file(path).unwrap(),
+        |_, path| {
+            let mut bytes = fs::read(path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(path, bytes).unwrap();
+        },
+        |_, path| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+        },
+        |_, path| fs::write(path, b"").unwrap(),
+        |finished, path| assert!(fs::copy(finished.commitments("INST-01", 2), path).is_ok()),
+        |finished, path| assert!(fs::copy(finished.commitments("INST-02", 0), path).is_ok()),
+    ];
+    let finished = finished();
+    let original = fs::read(finished.commitments("INST-01", 0)).unwrap();
+    for damage in damages {
+        damage(&finished, &finished.commitments("INST-01", 0));
+        let chain = finished.reopen();
+        let batch = chain.ledger.view().commitment_batch(&id("INST-01"), 0).unwrap();
+        assert_eq!(chain.replay_from, batch.height);
+        assert_eq!(chain.ledger.view().leaves.len() + 64, finished.observed.leaves);
+        let missing = chain.ledger.commitments().payload(&id("INST-01"), 0);
+        assert!(matches!(missing, Err(IndexError::CommitmentsNotHeld { batch_seq: 0, .. })));
+        finished.replay(&chain);
+        assert_eq!(fs::read(finished.commitments("INST-01", 0)).unwrap(), original);
+        drop(chain);
+        assert_eq!(finished.reopen().replay_from, finished.tip().next());
+    }
+}
+
+#[test]
+fn no_new_block_is_taken_while_leaves_are_missing() {
+    let finished = finished();
+    let dir = tempfile::tempdir().unwrap();
+    copy_dir(finished.dir.path(), dir.path());
+    let mut ahead = Chain::open(dir.path(), Consortium::new());
+    ahead.time_ms = ahead.tip().time_ms;
+    let next = ahead.block(Vec::new());
+    fs::remove_file(finished.commitments("INST-02", 1)).unwrap();
+    let chain = finished.reopen();
+    let refused = chain.ledger.finalize(&next).unwrap_err();
+    assert!(matches!(refused, LedgerError::Index(IndexError::CommitmentsNotHeld { batch_seq: 1, .. })), "{refused}");
+    finished.replay(&chain);
+    chain.ledger.finalize(&next).unwrap();
+}
+
+#[test]
+fn commitments_that_are_damaged_while_in_use_are_an_error_and_never_other_bytes() {
+    let finished = finished();
+    let chain = finished.reopen();
+    let (publisher, path) = (id("INST-01"), finished.commitments("INST-01", 1));
+    assert!(chain.ledger.commitments().at(&publisher, 1, 127).unwrap().is_some());
+    assert!(chain.ledger.commitments().at(&publisher, 1, 128).unwrap().is_none());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let read = chain.ledger.commitments().at(&publisher, 1, 0);
+    assert!(matches!(read, Err(IndexError::Commitments(_))), "{read:?}");
+}
+
+#[test]
 fn a_stop_between_segment_and_state_leaves_a_block_that_finalizes_again() {
     let finished = finished();
     let dir = tempfile::tempdir().unwrap();
@@ -251,6 +330,12 @@ fn a_stop_between_segment_and_state_leaves_a_block_that_finalizes_again() {
     fs::copy(finished.segment("INST-01", 1), segments.join("INST-01-00000001.rows")).unwrap();
     fs::write(segments.join("INST-01-00000002.rows"), b"half").unwrap();
     fs::write(segments.join("INST-01-00000002.tmp"), b"half").unwrap();
+    // So are commitments of later blocks.
+    let commitments = dir.path().join("commitments");
+    fs::create_dir_all(&commitments).unwrap();
+    fs::copy(finished.commitments("INST-01", 0), commitments.join("INST-01-00000000.commitments")).unwrap();
+    fs::write(commitments.join("INST-01-00000001.commitments"), b"half").unwrap();
+    fs::write(commitments.join("INST-01-00000001.tmp"), b"half").unwrap();
     let chain = Chain::open(dir.path(), Consortium::new());
     assert_eq!(chain.replay_from, Height(3));
     for block in rest {

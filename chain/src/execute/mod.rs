@@ -11,6 +11,7 @@
 //! Each family's file has the three phases in order: `check_stateless`, `check_stateful`, `apply`.
 
 mod audit_key;
+mod commitments;
 mod log;
 mod overlay;
 mod period_key;
@@ -26,14 +27,16 @@ use riskveil_exchange::member::Member;
 use riskveil_exchange::message::Kind;
 
 use crate::block;
+pub use crate::execute::overlay::Inherited;
 use crate::execute::overlay::Overlay;
 use crate::genesis::Genesis;
 use crate::mempool::Mempool;
 use crate::receipt::{Receipt, ReceiptCode};
 use crate::state::keys;
+use crate::state::leaves::BatchLeaves;
 use crate::state::store::{LocalEntries, LogLocation, Outcome};
-use crate::state::tree::{Changes, State};
-use crate::state::view::{AuditKeyState, BatchState, StateRead};
+use crate::state::tree::Changes;
+use crate::state::view::{AuditKeyState, BatchState, FinalizedView, StateRead};
 use crate::tx::{MAX_EXPIRY_BLOCKS, PayloadRef, SignedTransaction, Submission, Transaction, TxBody, TxId, tx_id};
 
 /// The block that transactions stand in.
@@ -72,8 +75,23 @@ pub struct Executed {
     pub state_root: Digest32,
     /// Batches of rows that became part of the state.
     pub batches: Vec<(Period, MemberId, u32, BatchState)>,
+    /// Batches of commitments that became part of the state.
+    pub commitments: Vec<CommittedBatch>,
     /// What the local indexes record.
     pub local: LocalEntries,
+}
+
+/// A batch of commitments that became part of the state.
+#[derive(Clone, Debug)]
+pub struct CommittedBatch {
+    /// Whose.
+    pub publisher: MemberId,
+    /// Its number.
+    pub batch_seq: u32,
+    /// What the state records.
+    pub batch: BatchState,
+    /// Its leaves.
+    pub leaves: BatchLeaves,
 }
 
 /// Runs the transactions of one block, one after the other.
@@ -85,6 +103,7 @@ pub struct Execution<'a> {
     named: BTreeSet<Digest32>,
     receipts: Vec<Receipt>,
     batches: Vec<(Period, MemberId, u32, BatchState)>,
+    commitments: Vec<CommittedBatch>,
     local: LocalEntries,
 }
 
@@ -97,7 +116,12 @@ struct Admitted {
 impl<'a> Execution<'a> {
     /// Begins a block on `base` with what its unfinalized ancestors changed. `signatures` remembers what verified.
     #[must_use]
-    pub fn new(context: BlockContext<'a>, base: &'a State, inherited: Changes, signatures: &'a Mempool) -> Self {
+    pub fn new(
+        context: BlockContext<'a>,
+        base: &'a FinalizedView,
+        inherited: Inherited,
+        signatures: &'a Mempool,
+    ) -> Self {
         Self {
             context,
             overlay: Overlay::new(base, inherited),
@@ -105,6 +129,7 @@ impl<'a> Execution<'a> {
             named: BTreeSet::new(),
             receipts: Vec::new(),
             batches: Vec::new(),
+            commitments: Vec::new(),
             local: LocalEntries::default(),
         }
     }
@@ -166,6 +191,7 @@ impl<'a> Execution<'a> {
             changes: self.overlay.into_changes(),
             receipts: self.receipts,
             batches: self.batches,
+            commitments: self.commitments,
             local: self.local,
         }
     }
@@ -248,6 +274,13 @@ impl<'a> Execution<'a> {
                 let batch = publish::apply(context, overlay, &sender.id, publish, key);
                 self.batches.push((publish.period, sender.id.clone(), publish.batch_seq, batch));
             }
+            TxBody::PublishCommitments(publish) => {
+                role(roles.publisher)?;
+                let leaves = commitments::check_stateless(context, publish, payload)?;
+                let so_far = commitments::check_stateful(overlay, &sender.id, publish, &leaves)?;
+                let batch = commitments::apply(context, overlay, &sender.id, publish, so_far, leaves);
+                self.commitments.push(batch);
+            }
             TxBody::SealSnapshot(seal) => {
                 role(roles.publisher)?;
                 let key = publish::check_seal(context, overlay, &sender.id, seal)?;
@@ -267,7 +300,6 @@ impl<'a> Execution<'a> {
                 log::apply_access(context, overlay, &sender.id, access);
             }
             TxBody::Withdraw(_)
-            | TxBody::PublishCommitments(_)
             | TxBody::RevokePeriodKey(_)
             | TxBody::AnswerAudit(_)
             | TxBody::ChallengeProof(_)

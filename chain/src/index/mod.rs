@@ -1,4 +1,5 @@
-//! The replicated rows: one immutable, checksummed, memory-mapped segment per batch, looked up by tag.
+//! The replicated rows: one immutable, checksummed, memory-mapped segment per batch, looked up by tag; and the files of
+//! commitments ([`commitments`]).
 //!
 //! - **Place**: A8: applied batch -> segment; B6: tag -> row or absence, locally
 //! - **Shapes**: `DIR/p<period>/<publisher>-<batch>.rows`; format in [`segment`]
@@ -8,6 +9,8 @@
 //! - **Security**: look-ups touch memory only, so nothing outside the machine learns of them
 //! - **Source**: DESIGN.md sections 4 (condition 4 of `clear`) and 5 (storage); ADR 0003
 
+pub mod commitments;
+mod durable;
 pub mod segment;
 
 use std::collections::BTreeMap;
@@ -19,6 +22,7 @@ use riskveil_crypto::fingerprint::Tag;
 use riskveil_crypto::label::Row;
 use riskveil_exchange::ids::{Height, MemberId, Period};
 
+use crate::index::commitments::CommitmentFileError;
 use crate::index::segment::{Segment, SegmentError, SegmentName};
 use crate::state::BatchState;
 use crate::state::view::StateRead;
@@ -53,6 +57,17 @@ pub enum IndexError {
     /// A segment could not be written.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// The state counts a batch of commitments that this replica does not hold.
+    #[error("commitment batch {batch_seq} of {publisher} is not held")]
+    CommitmentsNotHeld {
+        /// The publisher.
+        publisher: MemberId,
+        /// The batch.
+        batch_seq: u32,
+    },
+    /// Commitments could not be written or read.
+    #[error(transparent)]
+    Commitments(#[from] CommitmentFileError),
 }
 
 /// Segments of one publisher and period, by batch number.

@@ -30,7 +30,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -38,6 +38,8 @@ use riskveil_crypto::digest::{Digest32, sha256};
 use riskveil_crypto::fingerprint::Tag;
 use riskveil_crypto::label::{ROW_LEN, Row};
 use riskveil_exchange::ids::{MemberId, Period};
+
+use super::durable;
 
 const MAGIC: &[u8; 8] = b"RVROWSEG";
 const VERSION: u16 = 1;
@@ -87,6 +89,12 @@ pub enum SegmentError {
     /// The file is whole but holds another batch than the state counts.
     #[error("row segment {0} holds another batch")]
     Other(PathBuf),
+}
+
+impl From<durable::IoAt> for SegmentError {
+    fn from((path, source): durable::IoAt) -> Self {
+        Self::Io { path, source }
+    }
 }
 
 /// A mapped segment.
@@ -197,17 +205,7 @@ pub fn write(dir: &Path, name: &SegmentName, root: &Digest32, rows: &[u8]) -> Re
     let path = name.path(dir);
     let damaged = || SegmentError::Damaged(path.clone());
     let bytes = encode(name, root, rows).ok_or_else(damaged)?;
-    let parent = path.parent().ok_or_else(damaged)?;
-    create_dir(parent)?;
-    let temporary = path.with_extension("tmp");
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| SegmentError::Io { path, source }
-    };
-    let mut file = File::create(&temporary).map_err(io(&temporary))?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io(&temporary))?;
-    fs::rename(&temporary, &path).map_err(io(&path))?;
-    File::open(parent).and_then(|d| d.sync_all()).map_err(io(parent))
+    Ok(durable::write(&path, &bytes)?)
 }
 
 /// Renames a segment file that is damaged, if there is one, to `<name>.damaged`.
@@ -215,11 +213,7 @@ pub fn write(dir: &Path, name: &SegmentName, root: &Digest32, rows: &[u8]) -> Re
 /// # Errors
 /// [`SegmentError::Io`].
 pub fn move_aside(dir: &Path, name: &SegmentName) -> Result<(), SegmentError> {
-    let path = name.path(dir);
-    match fs::rename(&path, path.with_extension("rows.damaged")) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(SegmentError::Io { path, source: e }),
-        _ => Ok(()),
-    }
+    Ok(durable::move_aside(&name.path(dir))?)
 }
 
 /// Makes a directory and those above it.

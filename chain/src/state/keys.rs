@@ -33,6 +33,10 @@ const BATCH: u8 = 0x0a;
 const LOG: u8 = 0x0b;
 /// A regulator's logged accesses.
 const AUDIT_ACCESS: u8 = 0x0c;
+/// How many commitments a publisher has.
+const COMMITMENTS: u8 = 0x0d;
+/// A batch of commitments.
+const COMMITMENT_BATCH: u8 = 0x0e;
 
 /// Where the chain id stands.
 #[must_use]
@@ -115,14 +119,49 @@ pub fn batches() -> Key {
 /// The (period, publisher, batch number) of a batch's key.
 #[must_use]
 pub fn parse_batch(key: &[u8]) -> Option<(Period, MemberId, u32)> {
-    let (prefix, rest) = key.split_first()?;
+    let rest = key.strip_prefix(&[BATCH])?;
     let (period, rest) = rest.split_first_chunk::<4>()?;
-    let (padded, rest) = rest.split_first_chunk::<32>()?;
+    let (publisher, rest) = parse_name(rest)?;
     let seq: [u8; 4] = rest.try_into().ok()?;
-    let end = padded.iter().rposition(|b| *b != 0)? + 1;
-    let text = std::str::from_utf8(padded.get(..end)?).ok()?;
-    let publisher = MemberId::new(text).ok()?;
-    (*prefix == BATCH).then_some((Period(u32::from_be_bytes(*period)), publisher, u32::from_be_bytes(seq)))
+    Some((Period(u32::from_be_bytes(*period)), publisher, u32::from_be_bytes(seq)))
+}
+
+/// Where it stands how many commitments a publisher has.
+#[must_use]
+pub fn commitments(publisher: &MemberId) -> Key {
+    key(COMMITMENTS, &[&name(publisher)])
+}
+
+/// What every publisher's entry of that begins with.
+#[must_use]
+pub fn commitment_counts() -> Key {
+    vec![COMMITMENTS]
+}
+
+/// The publisher of such an entry's key.
+#[must_use]
+pub fn parse_commitments(key: &[u8]) -> Option<MemberId> {
+    let (publisher, rest) = parse_name(key.strip_prefix(&[COMMITMENTS])?)?;
+    rest.is_empty().then_some(publisher)
+}
+
+/// Where a batch of commitments stands.
+#[must_use]
+pub fn commitment_batch(publisher: &MemberId, batch_seq: u32) -> Key {
+    key(COMMITMENT_BATCH, &[&name(publisher), &batch_seq.to_be_bytes()])
+}
+
+/// What every commitment batch's entry begins with.
+#[must_use]
+pub fn commitment_batches() -> Key {
+    vec![COMMITMENT_BATCH]
+}
+
+/// The (publisher, batch number) of a commitment batch's key.
+#[must_use]
+pub fn parse_commitment_batch(key: &[u8]) -> Option<(MemberId, u32)> {
+    let (publisher, rest) = parse_name(key.strip_prefix(&[COMMITMENT_BATCH])?)?;
+    Some((publisher, u32::from_be_bytes(rest.try_into().ok()?)))
 }
 
 /// Where a member's last log window stands.
@@ -162,6 +201,14 @@ fn name(id: &MemberId) -> [u8; 32] {
     padded
 }
 
+/// The name in the first 32 bytes, and what follows.
+fn parse_name(bytes: &[u8]) -> Option<(MemberId, &[u8])> {
+    let (padded, rest) = bytes.split_first_chunk::<32>()?;
+    let end = padded.iter().rposition(|b| *b != 0)? + 1;
+    let text = std::str::from_utf8(padded.get(..end)?).ok()?;
+    Some((MemberId::new(text).ok()?, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,5 +221,10 @@ mod tests {
         assert!(key < batch(Period(3), &publisher, 259) && key < batch(Period(256), &publisher, 0));
         assert_eq!(key.len(), 41);
         assert_eq!(parse_batch(&member(&publisher)), None);
+        let key = commitment_batch(&publisher, 258);
+        assert_eq!(parse_commitment_batch(&key), Some((publisher.clone(), 258)));
+        assert_eq!(parse_commitment_batch(&batch(Period(3), &publisher, 1)), None);
+        assert_eq!(parse_commitments(&commitments(&publisher)), Some(publisher.clone()));
+        assert_eq!(parse_commitments(&key), None);
     }
 }

@@ -5,11 +5,14 @@
 //! - **Source**: specs/ledger.md#state; ADR 0003
 
 pub mod keys;
+pub mod leaves;
 pub mod store;
 pub mod tree;
 pub mod view;
 
+pub use leaves::Leaves;
 pub use tree::{State, StateProof, StateProofInvalid};
 pub use view::{
-    AuditAccessState, AuditKeyState, BatchState, BindingState, FinalizedView, LogState, PeriodKeyState, Seal, StateRead,
+    AuditAccessState, AuditKeyState, BatchState, BindingState, CommitmentsState, FinalizedView, LogState,
+    PeriodKeyState, Seal, StateRead,
 };

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::Header;
 use crate::genesis::Genesis;
 use crate::state::keys;
+use crate::state::leaves::Leaves;
 use crate::state::tree::{State, StateProof};
 
 /// Longest state value, bytes.
@@ -95,19 +96,28 @@ pub struct BindingState {
     pub proof: KeyBindingProof,
 }
 
-/// A batch of rows.
+/// A batch of rows or of commitments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchState {
-    /// Root over its rows.
+    /// Root over its rows, or over its leaves.
     pub root: Digest32,
     /// SHA-256 of its payload.
     pub digest: Digest32,
-    /// Rows.
+    /// Rows, or commitments.
     pub count: u32,
     /// Bytes.
     pub len: u32,
     /// The block that carries it.
     pub height: Height,
+}
+
+/// How many commitments a publisher has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitmentsState {
+    /// Batches published so far, over all periods; their numbers are `0..batch_count`.
+    pub batch_count: u32,
+    /// Commitments in them, padding included.
+    pub total: u64,
 }
 
 /// A member's newest log windows.
@@ -203,6 +213,35 @@ pub trait StateRead {
         entries.iter().filter_map(parse).collect()
     }
 
+    /// How many commitments a publisher has.
+    fn commitments(&self, publisher: &MemberId) -> CommitmentsState {
+        read(self, &keys::commitments(publisher)).unwrap_or_default()
+    }
+
+    /// Every publisher that has commitments, and how many batches.
+    fn commitment_counts(&self) -> Vec<(MemberId, u32)> {
+        let entries = self.prefixed(&keys::commitment_counts());
+        let parse = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            Some((keys::parse_commitments(key)?, decode::<CommitmentsState>(value)?.batch_count))
+        };
+        entries.iter().filter_map(parse).collect()
+    }
+
+    /// A batch of commitments.
+    fn commitment_batch(&self, publisher: &MemberId, batch_seq: u32) -> Option<BatchState> {
+        read(self, &keys::commitment_batch(publisher, batch_seq))
+    }
+
+    /// Every batch of commitments, ascending by publisher and number.
+    fn commitment_batches(&self) -> Vec<(MemberId, u32, BatchState)> {
+        let entries = self.prefixed(&keys::commitment_batches());
+        let parse = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            let (publisher, seq) = keys::parse_commitment_batch(key)?;
+            Some((publisher, seq, decode(value)?))
+        };
+        entries.iter().filter_map(parse).collect()
+    }
+
     /// A member's newest log windows.
     fn log(&self, kind: LogKind, member: &MemberId) -> Option<LogState> {
         read(self, &keys::log(kind, member))
@@ -229,7 +268,7 @@ impl StateRead for State {
     }
 }
 
-/// The finalized tip: its header, the header's digest, and the state after it.
+/// The finalized tip: its header, the header's digest, the state after it, and the leaves of the commitments it counts.
 #[derive(Clone, Debug)]
 pub struct FinalizedView {
     /// The tip's header.
@@ -238,6 +277,8 @@ pub struct FinalizedView {
     pub digest: Digest32,
     /// The state after it.
     pub state: Arc<State>,
+    /// Leaves of every commitment batch that the state counts and this replica holds: all of them once replay is done.
+    pub leaves: Leaves,
 }
 
 impl FinalizedView {

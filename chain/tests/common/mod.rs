@@ -9,15 +9,15 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use riskveil_chain::block::{self, Block, Header};
-use riskveil_chain::execute::{BlockContext, Execution};
+use riskveil_chain::execute::{BlockContext, Execution, Inherited};
 use riskveil_chain::genesis::{Genesis, GenesisAuditKey, announced_audit_key_context, genesis_audit_key_context};
 use riskveil_chain::ledger::{Ledger, Opened};
 use riskveil_chain::mempool::{Limits, Mempool};
 use riskveil_chain::receipt::ReceiptCode;
 use riskveil_chain::state::StateRead;
 use riskveil_chain::tx::{
-    AnnounceAuditKey, AnnouncePeriodKey, AuditKeyBinding, LogWindows, PayloadRef, PublishRows, SealSnapshot,
-    SignedTransaction, Submission, Transaction, TxBody,
+    AnnounceAuditKey, AnnouncePeriodKey, AuditKeyBinding, LogWindows, PayloadRef, PublishCommitments, PublishRows,
+    SealSnapshot, SignedTransaction, Submission, Transaction, TxBody,
 };
 use riskveil_crypto::announce::bind_key;
 use riskveil_crypto::digest::{Digest32, sha256};
@@ -31,6 +31,8 @@ use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
 use riskveil_exchange::member::{Member, Roles};
 use riskveil_exchange::message::{Kind, MessageHeader};
 use riskveil_exchange::policy::Policy;
+use riskveil_exchange::publish::commitment::RecordCommitment;
+use riskveil_exchange::publish::commitment_batch::payload_len;
 use riskveil_exchange::publish::key::key_binding_context;
 use riskveil_exchange::publish::snapshot_root;
 
@@ -196,7 +198,7 @@ impl Chain {
         let context = BlockContext { genesis, chain_id: self.ledger.chain_id(), height, time_ms: self.time_ms };
         let view = self.ledger.view();
         let mempool = Mempool::new(*self.ledger.chain_id(), Limits::new(1 << 20));
-        let mut execution = Execution::new(context, &view.state, BTreeMap::new(), &mempool);
+        let mut execution = Execution::new(context, &view, Inherited::default(), &mempool);
         let by_digest: BTreeMap<Digest32, &[u8]> = payloads.iter().map(|p| (sha256(p), p.as_slice())).collect();
         for bytes in &transactions {
             execution.run(bytes, &by_digest);
@@ -279,6 +281,14 @@ impl Chain {
         rows
     }
 
+    /// Publishes one batch of `count` commitments.
+    pub fn commit(&mut self, publisher: &str, batch_seq: u32, count: u32) -> Vec<u8> {
+        let payload = commitments(self.time_ms, count);
+        let body = publish_commitments(batch_seq, &payload);
+        self.apply(publisher, TxBody::PublishCommitments(body), Some(payload.clone()));
+        payload
+    }
+
     pub fn seal(&self, publisher: &str, period: u32) -> SealSnapshot {
         let view = self.ledger.view();
         let key = view.period_key(Period(period), &id(publisher)).unwrap();
@@ -332,6 +342,40 @@ pub fn publish_rows(period: u32, batch_seq: u32, rows: &[u8]) -> PublishRows {
     PublishRows { period: Period(period), key_serial: 0, batch_seq, rows }
 }
 
+/// A payload of `count` commitments, sorted by leaf, with zeros for proofs: whoever votes does not look at them.
+pub fn commitments(seed: u64, count: u32) -> Vec<u8> {
+    let part = |i: u32, at: u8| *sha256(&[&seed.to_le_bytes()[..], &i.to_le_bytes(), &[at]].concat()).as_bytes();
+    let all = (0..count).map(|i| [part(i, 0), part(i, 1), part(i, 2)].concat()).collect();
+    commitments_of(all)
+}
+
+/// The payload of these commitments, sorted by leaf, with zeros for proofs.
+pub fn commitments_of(mut all: Vec<Vec<u8>>) -> Vec<u8> {
+    all.sort_by_key(|bytes| leaf(bytes));
+    let count = u32::try_from(all.len()).unwrap();
+    let mut payload = all.concat();
+    payload.resize(usize::try_from(payload_len(count)).unwrap(), 0);
+    payload
+}
+
+pub fn leaf(commitment: &[u8]) -> Digest32 {
+    RecordCommitment::from_bytes(commitment.try_into().unwrap()).leaf()
+}
+
+/// The transaction of a payload of commitments.
+pub fn publish_commitments(batch_seq: u32, payload: &[u8]) -> PublishCommitments {
+    let count = payload.len() / (96 + 30);
+    let leaves: Vec<Digest32> = payload[..count * 96].chunks(96).map(leaf).collect();
+    let leaves: Vec<&[u8]> = leaves.iter().map(|leaf| leaf.as_bytes().as_slice()).collect();
+    let commitments = PayloadRef {
+        digest: sha256(payload),
+        len: u32::try_from(payload.len()).unwrap(),
+        count: u32::try_from(count).unwrap(),
+        root: merkle::root(&leaves),
+    };
+    PublishCommitments { batch_seq, commitments }
+}
+
 /// Log windows with `count` random-looking leaves, and their payload.
 pub fn log_windows(first: u64, last: u64, count: u32) -> (LogWindows, Vec<u8>) {
     let mut leaves: Vec<Digest32> =
@@ -361,6 +405,9 @@ pub fn busy_chain(chain: &mut Chain) {
         let seal = chain.seal(publisher, 0);
         chain.apply(publisher, TxBody::SealSnapshot(seal), None);
         chain.publish(publisher, 0, 3, 64);
+        for seq in 0..3 {
+            chain.commit(publisher, seq, 64 << (seq % 2));
+        }
     }
     let (announcement, y) = chain.audit_key_announcement(1);
     chain.apply("REGULATOR-01", TxBody::AnnounceAuditKey(announcement), None);
