@@ -27,6 +27,7 @@ use crate::responder::ResponderMemory;
 use crate::telemetry::Metrics;
 use crate::walks::ask::CheckTraffic;
 use crate::walks::publisher::Publisher;
+use crate::walks::range_proofs::RangeProofs;
 use crate::walks::reports::Reports;
 use crate::walks::screen::Screenings;
 
@@ -67,6 +68,8 @@ pub struct Context {
     pub responder: ResponderMemory,
     /// Requests with an idempotency key.
     pub requests: Requests,
+    /// What was found of every member's range proofs.
+    pub range_proofs: RangeProofs,
     /// The record book, if this member publishes.
     pub publisher: Option<Publisher>,
     /// Reports and screenings, if this member is a lender.

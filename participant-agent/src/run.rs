@@ -45,7 +45,9 @@ use crate::records::{self, RecordBook};
 use crate::regulator::Regulator;
 use crate::responder::{ResponderMemory, Restored};
 use crate::telemetry::{self, Metrics};
+use crate::walks::commitments::{self, Prover};
 use crate::walks::publisher::{self, Publisher};
+use crate::walks::range_proofs::{self, RangeProofs};
 use crate::walks::reports::Reports;
 use crate::walks::screen::{self, Screenings};
 use crate::walks::{ask::CheckTraffic, jobs};
@@ -214,7 +216,9 @@ fn assemble(
     .map_err(|error| CliError::new(Exit::Io, error))?;
     let publisher = if member.roles.publisher {
         let book = RecordBook::open(&journals, keystore.journal_key(records::JOURNAL_NAME));
-        Some(Publisher::new(book.map_err(|error| CliError::new(Exit::Io, error))?))
+        let prover = Prover::open(&journals, keystore.journal_key(commitments::JOURNAL_NAME));
+        let book = book.map_err(|error| CliError::new(Exit::Io, error))?;
+        Some(Publisher::new(book, prover.map_err(|error| CliError::new(Exit::Io, error))?))
     } else {
         None
     };
@@ -225,6 +229,8 @@ fn assemble(
     } else {
         None
     };
+    let range_proofs = RangeProofs::open(&journals, keystore.journal_key(range_proofs::JOURNAL_NAME))
+        .map_err(|error| CliError::new(Exit::Io, error))?;
     let mut tasks = JoinSet::new();
     let outbox = Outbox::open(&journals, &keystore, member.id.clone(), ledger.clone())
         .map_err(|error| CliError::new(Exit::Io, error))?;
@@ -251,6 +257,7 @@ fn assemble(
         metrics,
         responder: ResponderMemory::new(now_s, restored),
         requests,
+        range_proofs,
         publisher,
         lender,
         regulator,
@@ -318,7 +325,14 @@ fn start_tasks(context: &Arc<Context>, stopping: &watch::Receiver<bool>, tasks: 
             let Some(publisher) = &publishing.publisher else { return Ok(()) };
             publisher::run(&publishing, publisher).await.map_err(|error| CliError::new(Exit::Io, error))
         });
+        let committing = context.clone();
+        tasks.spawn(async move {
+            let Some(publisher) = &committing.publisher else { return Ok(()) };
+            commitments::run(&committing, publisher).await.map_err(|error| CliError::new(Exit::Io, error))
+        });
     }
+    let verifying = context.clone();
+    tasks.spawn(async move { range_proofs::run(&verifying).await.map_err(|error| CliError::new(Exit::Io, error)) });
     if let Some(lender) = &context.lender {
         for job in lender.screenings.jobs.interrupted() {
             screen::start(context, &lender.screenings, job);

@@ -239,6 +239,17 @@ pub struct RejectedRow {
     pub reason: String,
 }
 
+/// How far a publication's commitments are, padding included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitmentProgress {
+    /// In the batches that carry them.
+    pub total: u64,
+    /// Of them, those whose range proofs are made.
+    pub proved: u64,
+    /// Of them, those on chain.
+    pub published: u64,
+}
+
 /// `GET /v1/publications/{id}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PublicationStatus {
@@ -268,6 +279,9 @@ pub struct PublicationStatus {
     pub height: Option<Height>,
     /// Whether the period's snapshot is sealed.
     pub sealed: bool,
+    /// How far the commitments of its records are; absent while they are not planned. Nothing waits for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitments: Option<CommitmentProgress>,
     /// Why it is not going on, in one sentence; it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,

@@ -186,6 +186,15 @@ impl Outbox {
         self.wait_until(|drafts| drafts.len() == 0).await
     }
 
+    /// Waits until nothing that `is_it` is on its way.
+    ///
+    /// # Errors
+    /// [`OutboxError::Stopping`].
+    pub async fn drained_of(&self, is_it: impl Fn(&TxBody) -> bool) -> Result<(), OutboxError> {
+        self.wait_until(|drafts| !drafts.iter().any(|draft| is_it(&draft.submission.transaction.transaction.body)))
+            .await
+    }
+
     async fn wait_until(&self, holds: impl Fn(&Drafts) -> bool) -> Result<(), OutboxError> {
         let mut changed = self.0.changed.subscribe();
         while !holds(&self.lock()) {

@@ -4,40 +4,54 @@
 //!   before the count a closing entry states, are of something that was interrupted: they are dropped
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
-use riskveil_crypto::fingerprint::MAX_SLOTS;
+use rand::rngs::OsRng;
+use riskveil_crypto::fingerprint::{MAX_SLOTS, Tag};
 use riskveil_crypto::{Digest32, SecretBytes, digest};
 use riskveil_exchange::ids::Period;
-use riskveil_exchange::publish::{RowBatch, SlotBook};
+use riskveil_exchange::publish::{CommitmentSeed, RowBatch, SlotBook};
 use riskveil_exchange::record::{MAX_RECORDS_PER_IDENTIFIER, Record, RejectReason};
 use serde::{Deserialize, Serialize};
 
+use super::commitments::{CommitmentBook, CommitmentPlan};
 use super::stored::{StoredRecord, load, store};
-use super::{PendingRows, PlannedBatch, Publication, RecordsError};
+use super::{HeldRecord, OwnRow, PendingRow, PendingRows, PlannedBatch, Publication, RecordsError};
 use crate::ingest::csv::Ingested;
 use crate::journal::Journal;
 
 /// Records in one journal entry.
 const RECORDS_PER_ENTRY: usize = 4096;
-/// (record, slot) pairs in one journal entry.
+/// Taken slots in one journal entry.
 const SLOTS_PER_ENTRY: usize = 65_536;
 
 /// Records, publications and plans, and where they are journalled.
 pub(super) struct Book {
     journal: Journal<Entry>,
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<HeldRecord>,
     same: HashSet<Digest32>,
     per_identifier: HashMap<Digest32, usize>,
     pub(super) publications: Vec<Publication>,
     pub(super) periods: BTreeMap<(Period, u32), PeriodBook>,
+    pub(super) commitments: CommitmentBook,
+}
+
+/// A slot that a planned row took.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct TakenSlot {
+    /// The record's place in the book.
+    place: u64,
+    slot: u8,
+    /// The row's.
+    tag: Tag,
 }
 
 /// What is planned under one key.
 #[derive(Default)]
 pub(super) struct PeriodBook {
     pub(super) records_until: u64,
-    /// (place in the book, slot), every one that is taken.
-    slots: Vec<(u64, u8)>,
+    /// Every one that is taken.
+    slots: Vec<TakenSlot>,
     pub(super) batches: Vec<PlannedBatch>,
     /// (records_until, batches planned) after each plan.
     pub(super) plans: Vec<(u64, u32)>,
@@ -59,10 +73,12 @@ pub(super) enum Entry {
     Publication(Publication),
     /// A batch of the plan whose `Plan` entry follows.
     Batch(PlannedBatch),
-    /// (place in the book, slot) of the plan whose `Plan` entry follows.
-    Slots(Vec<(u64, u8)>),
+    /// Slots of the plan whose `Plan` entry follows.
+    Slots(Vec<TakenSlot>),
     /// Closes a plan.
     Plan(PlanEntry),
+    /// A plan of commitments, whole in itself.
+    Commitments(CommitmentPlan),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,7 +88,7 @@ pub(super) struct PlanEntry {
     records_until: u64,
     /// How many of the `Batch` entries before it are its own.
     batches: u64,
-    /// How many (place, slot) pairs before it are its own.
+    /// How many taken slots before it are its own.
     slots: u64,
     /// Shows later which rows are padding.
     padding_seed: [u8; 32],
@@ -88,6 +104,7 @@ impl Book {
             per_identifier: HashMap::new(),
             publications: Vec::new(),
             periods: BTreeMap::new(),
+            commitments: CommitmentBook::default(),
         };
         book.replay(entries)?;
         if let Some(newest) = book.periods.keys().map(|(period, _)| *period).max() {
@@ -102,7 +119,7 @@ impl Book {
     }
 
     pub(super) fn accept(&mut self, id: String, digest: Digest32, file: Ingested) -> Result<Publication, RecordsError> {
-        let mut taken: Vec<(Digest32, Digest32, Record)> = Vec::new();
+        let mut taken: Vec<(Digest32, Digest32, HeldRecord)> = Vec::new();
         let mut added: HashMap<Digest32, usize> = HashMap::new();
         let mut rejected: Vec<_> = file.rejected.iter().map(|row| (row.record_number, row.reason)).collect();
         let mut duplicates = file.duplicates;
@@ -119,7 +136,8 @@ impl Book {
                 continue;
             }
             *count += 1;
-            taken.push((same, identifier, record));
+            let seed = CommitmentSeed::random(&mut OsRng);
+            taken.push((same, identifier, HeldRecord { record, seed }));
         }
         rejected.sort_unstable();
         let publication = Publication {
@@ -143,7 +161,7 @@ impl Book {
         Ok(publication)
     }
 
-    fn take(&mut self, same: Digest32, identifier: Digest32, record: Record) {
+    fn take(&mut self, same: Digest32, identifier: Digest32, record: HeldRecord) {
         self.same.insert(same);
         *self.per_identifier.entry(identifier).or_insert(0) += 1;
         self.records.push(record);
@@ -153,23 +171,51 @@ impl Book {
         let empty = PeriodBook::default();
         let book = self.periods.get(&(period, key_serial)).unwrap_or(&empty);
         let mut slots = SlotBook::default();
-        for (place, slot) in &book.slots {
-            if let Some(record) = self.record(*place) {
+        for taken in &book.slots {
+            if let Some(held) = self.held(taken.place) {
                 // a slot of 64 or above was refused when the plan was applied
-                let _in_range = slots.restore(record.identifier(), *slot);
+                let _in_range = slots.restore(held.record.identifier(), taken.slot);
             }
         }
         let from = usize::try_from(book.records_until).unwrap_or(usize::MAX);
-        let waiting = self.records.iter().enumerate().skip(from).filter(|(_, record)| is_live(record));
+        let waiting = self.records.iter().enumerate().skip(from).filter(|(_, held)| is_live(&held.record));
         // at most 64 records of one identifier were accepted, so every one finds a slot
         let records = waiting
-            .filter_map(|(place, record)| Some((place as u64, record.clone(), slots.take(record.identifier()).ok()?)))
+            .filter_map(|(place, held)| {
+                let slot = slots.take(held.record.identifier()).ok()?;
+                Some(PendingRow { place: place as u64, held: held.clone(), slot })
+            })
             .collect();
         PendingRows { records, records_until: self.records.len() as u64, next_batch: book.planned() }
     }
 
-    fn record(&self, place: u64) -> Option<&Record> {
+    fn held(&self, place: u64) -> Option<&HeldRecord> {
         self.records.get(usize::try_from(place).ok()?)
+    }
+
+    /// The records at these places.
+    pub(super) fn held_in(&self, places: Range<u64>) -> &[HeldRecord] {
+        let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+        self.records.get(at(places.start)..at(places.end)).unwrap_or_default()
+    }
+
+    pub(super) fn by_tag(&self, period: Period, tag: &Tag) -> Option<OwnRow> {
+        let of_period = self.periods.range((period, 0)..=(period, u32::MAX));
+        let found = of_period.flat_map(|((_, serial), book)| book.slots.iter().map(move |taken| (*serial, taken)));
+        let (key_serial, taken) = found.into_iter().find(|(_, taken)| taken.tag == *tag)?;
+        Some(OwnRow {
+            held: self.held(taken.place)?.clone(),
+            slot: taken.slot,
+            key_serial,
+            commitment_batches: self.commitments.batches_of(taken.place),
+        })
+    }
+
+    pub(super) fn plan_commitments(&mut self, plan: CommitmentPlan) -> Result<(), RecordsError> {
+        self.journal.append(&Entry::Commitments(plan.clone()))?;
+        // the one task that plans took the range from this book
+        let _follows = self.commitments.apply(plan, self.records.len() as u64);
+        Ok(())
     }
 
     pub(super) fn plan(
@@ -177,6 +223,7 @@ impl Book {
         period: Period,
         key_serial: u32,
         pending: &PendingRows,
+        tags: &[Tag],
         batches: &[RowBatch],
         padding_seed: &SecretBytes<32>,
     ) -> Result<(), RecordsError> {
@@ -189,7 +236,8 @@ impl Book {
                 payload: batch.payload(),
             })
             .collect();
-        let slots: Vec<(u64, u8)> = pending.records.iter().map(|(place, _, slot)| (*place, *slot)).collect();
+        let taken = |(row, tag): (&PendingRow, &Tag)| TakenSlot { place: row.place, slot: row.slot, tag: *tag };
+        let slots: Vec<TakenSlot> = pending.records.iter().zip(tags).map(taken).collect();
         let entries: Vec<Entry> = planned
             .iter()
             .cloned()
@@ -215,12 +263,12 @@ impl Book {
         key_serial: u32,
         records_until: u64,
         batches: Vec<PlannedBatch>,
-        slots: Vec<(u64, u8)>,
+        slots: Vec<TakenSlot>,
     ) -> bool {
         let known = self.records.len() as u64;
         let book = self.periods.entry((period, key_serial)).or_default();
         let follows = batches.iter().zip(book.planned()..).all(|(batch, expected)| batch.batch_seq == expected);
-        let in_range = slots.iter().all(|(place, slot)| *place < known && *slot < MAX_SLOTS);
+        let in_range = slots.iter().all(|taken| taken.place < known && taken.slot < MAX_SLOTS);
         if !follows || !in_range || records_until < book.records_until || records_until > known {
             return false;
         }
@@ -234,7 +282,7 @@ impl Book {
     fn replay(&mut self, entries: Vec<Entry>) -> Result<(), RecordsError> {
         let mut records: Vec<StoredRecord> = Vec::new();
         let mut batches: Vec<PlannedBatch> = Vec::new();
-        let mut slots: Vec<(u64, u8)> = Vec::new();
+        let mut slots: Vec<TakenSlot> = Vec::new();
         for (entry, what) in entries.into_iter().enumerate() {
             let contradiction = RecordsError::Contradiction { entry };
             match what {
@@ -243,9 +291,9 @@ impl Book {
                 Entry::Slots(more) => slots.extend(more),
                 Entry::Publication(publication) => {
                     for stored in own(&mut records, publication.accepted).ok_or(contradiction)? {
-                        let record = load(&stored).ok_or(RecordsError::Contradiction { entry })?;
-                        let (same, identifier) = keys(&record);
-                        self.take(same, identifier, record);
+                        let held = load(&stored).ok_or(RecordsError::Contradiction { entry })?;
+                        let (same, identifier) = keys(&held.record);
+                        self.take(same, identifier, held);
                     }
                     self.publications.push(publication);
                 }
@@ -253,6 +301,11 @@ impl Book {
                     let batches = own(&mut batches, plan.batches).ok_or(RecordsError::Contradiction { entry })?;
                     let slots = own(&mut slots, plan.slots).ok_or(RecordsError::Contradiction { entry })?;
                     if !self.apply_plan(plan.period, plan.key_serial, plan.records_until, batches, slots) {
+                        return Err(contradiction);
+                    }
+                }
+                Entry::Commitments(plan) => {
+                    if !self.commitments.apply(plan, self.records.len() as u64) {
                         return Err(contradiction);
                     }
                 }

@@ -1,7 +1,7 @@
 //! A publisher's records and the batches they went into: an encrypted journal, and the book in memory that it rebuilds.
 //!
 //! - **Place**: A2 (a record is durable before its file is acknowledged), A4 (rows are durable before a batch is signed)
-//! - **Shapes**: records stand in the order of acceptance; a plan covers every record before `records_until` that is live, so
+//! - **Shapes**: records stand in the order of acceptance, each with a commitment seed of its own; a plan covers every record before `records_until` that is live, so
 //!   what is not published yet is always a suffix
 //! - **Invariants**: a publication without its closing entry, and batches without their closing plan, never happened: nothing of
 //!   them was acknowledged or signed. A planned row is never drawn again: after a restart the same bytes are sent
@@ -10,20 +10,24 @@
 //! - **Source**: DESIGN.md sections 3 ("Fingerprint") and 10 ("Same record")
 
 mod book;
+mod commitments;
 mod stored;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use riskveil_crypto::at_rest::AtRestKey;
+use riskveil_crypto::fingerprint::Tag;
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::ids::Period;
-use riskveil_exchange::publish::RowBatch;
+use riskveil_exchange::publish::{CommitmentSeed, RowBatch};
 use riskveil_exchange::record::{Record, RejectReason};
 use serde::{Deserialize, Serialize};
 
 use self::book::{Book, PeriodBook, batches_of};
+pub use self::commitments::{CommitmentPlan, MAX_PLAN_RECORDS, PlannedCommitments};
 use crate::ingest::csv::Ingested;
 use crate::journal::{Journal, JournalError};
 
@@ -80,10 +84,43 @@ pub struct PlannedBatch {
     pub payload: Vec<u8>,
 }
 
+/// A record and the seed of its commitment.
+#[derive(Clone)]
+pub struct HeldRecord {
+    /// The record, without name, mobile and source reference after a restart.
+    pub record: Record,
+    /// Its commitment, and what ties each period's row to it, come from this.
+    pub seed: CommitmentSeed,
+}
+
+/// A record that waits to be published under a key.
+#[derive(Clone)]
+pub struct PendingRow {
+    /// Its place in the book.
+    pub place: u64,
+    /// The record.
+    pub held: HeldRecord,
+    /// The slot it takes.
+    pub slot: u8,
+}
+
+/// A row of this publisher, and the record behind it.
+#[derive(Clone)]
+pub struct OwnRow {
+    /// The record.
+    pub held: HeldRecord,
+    /// The slot of its identifier that the row stands in.
+    pub slot: u8,
+    /// The serial of the key it was made with.
+    pub key_serial: u32,
+    /// One of these commitment batches has the record's leaf; none while they are not planned.
+    pub commitment_batches: Option<Range<u32>>,
+}
+
 /// Records that wait to be published under a key, with the slots they take.
 pub struct PendingRows {
-    /// (place in the book, record, slot).
-    pub records: Vec<(u64, Record, u8)>,
+    /// In the order of the book.
+    pub records: Vec<PendingRow>,
     /// The book's length they reach to.
     pub records_until: u64,
     /// The number of the next batch.
@@ -134,10 +171,64 @@ impl RecordBook {
         period: Period,
         key_serial: u32,
         pending: &PendingRows,
+        tags: &[Tag],
         batches: &[RowBatch],
         padding_seed: &SecretBytes<32>,
     ) -> Result<(), RecordsError> {
-        self.lock().plan(period, key_serial, pending, batches, padding_seed)
+        self.lock().plan(period, key_serial, pending, tags, batches, padding_seed)
+    }
+
+    /// The record behind a row that was planned here in this period; plans are kept until the period after it is over.
+    #[must_use]
+    pub fn by_tag(&self, period: Period, tag: &Tag) -> Option<OwnRow> {
+        self.lock().by_tag(period, tag)
+    }
+
+    /// Of the book's first `until` records, those whose commitments are planned next; none when there is nothing to plan.
+    #[must_use]
+    pub fn commitments_due(&self, until: u64) -> Option<Range<u64>> {
+        self.lock().commitments.due(until)
+    }
+
+    /// The number of the first batch of the next plan of commitments.
+    #[must_use]
+    pub fn next_commitment_batch(&self) -> u32 {
+        self.lock().commitments.next_batch()
+    }
+
+    /// The records at these places.
+    #[must_use]
+    pub fn held(&self, places: Range<u64>) -> Vec<HeldRecord> {
+        self.lock().held_in(places).to_vec()
+    }
+
+    /// Makes a plan of commitments durable. After this its batches may be signed.
+    ///
+    /// # Errors
+    /// [`RecordsError::Journal`] when the disk refuses; then there is no plan.
+    pub fn plan_commitments(&self, plan: CommitmentPlan) -> Result<(), RecordsError> {
+        self.lock().plan_commitments(plan)
+    }
+
+    /// Every plan of commitments, in order.
+    #[must_use]
+    pub fn commitment_plans(&self) -> Vec<CommitmentPlan> {
+        self.lock().commitments.plans().to_vec()
+    }
+
+    /// The records that every plan under this key reaches to.
+    #[must_use]
+    pub fn planned_until(&self, period: Period, key_serial: u32) -> u64 {
+        self.lock().periods.get(&(period, key_serial)).map_or(0, |book| book.records_until)
+    }
+
+    /// The places of a publication's records.
+    #[must_use]
+    pub fn places_of(&self, id: &str) -> Option<Range<u64>> {
+        let inner = self.lock();
+        let at = inner.publications.iter().position(|publication| publication.id == id)?;
+        let before = at.checked_sub(1).map_or(0, |before| inner.publications[before].records_until);
+        Some(before..inner.publications[at].records_until)
     }
 
     /// The planned batches under this key from number `from` on.
@@ -217,6 +308,24 @@ impl fmt::Debug for RecordBook {
 impl fmt::Debug for PendingRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PendingRows({} records)", self.records.len())
+    }
+}
+
+impl fmt::Debug for HeldRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldRecord(..)")
+    }
+}
+
+impl fmt::Debug for OwnRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnRow(..)")
+    }
+}
+
+impl fmt::Debug for PendingRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PendingRow({}, slot {})", self.place, self.slot)
     }
 }
 

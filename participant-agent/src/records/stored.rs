@@ -1,11 +1,14 @@
 //! A record as the encrypted journal keeps it.
 //!
-//! - **Invariants**: `load(store(record))` is the same record without name, mobile and source reference
+//! - **Invariants**: `load(store(record))` is the same record with its commitment seed, without name, mobile and source reference
 //! - **Security**: personal data; cleared on drop, serialised into the encrypted journal only
 
+use riskveil_exchange::publish::CommitmentSeed;
 use riskveil_exchange::record::{Category, Currency, Day, IdType, RawRow, Record};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
+
+use super::HeldRecord;
 
 /// A record in the journal.
 #[derive(Serialize, Deserialize)]
@@ -20,10 +23,11 @@ pub(super) struct StoredRecord {
     name: String,
     mobile: String,
     source_ref: String,
+    commitment_seed: [u8; 32],
 }
 
 /// What the journal keeps of a record.
-pub(super) fn store(record: &Record) -> StoredRecord {
+pub(super) fn store(HeldRecord { record, seed }: &HeldRecord) -> StoredRecord {
     record.personal_expose(|personal| StoredRecord {
         id_type: record.identifier().id_type(),
         canonical: record.identifier().canonical_expose(str::to_owned),
@@ -35,11 +39,12 @@ pub(super) fn store(record: &Record) -> StoredRecord {
         name: personal.name.to_owned(),
         mobile: personal.mobile.to_owned(),
         source_ref: personal.source_ref.to_owned(),
+        commitment_seed: seed.expose(|seed| *seed),
     })
 }
 
 /// The record of a stored one, without what is never published; `None` if it is not one.
-pub(super) fn load(stored: &StoredRecord) -> Option<Record> {
+pub(super) fn load(stored: &StoredRecord) -> Option<HeldRecord> {
     let mut raw = RawRow::default();
     raw.id_type.push_str(stored.id_type.as_str());
     raw.id_number.push_str(&stored.canonical);
@@ -50,7 +55,8 @@ pub(super) fn load(stored: &StoredRecord) -> Option<Record> {
     raw.currency.push_str(Currency::Cny.as_str());
     raw.event_date = stored.event_day.to_string();
     // the dates were judged when the record was accepted
-    Record::parse(&raw, Day::MAX).ok()
+    let record = Record::parse(&raw, Day::MAX).ok()?;
+    Some(HeldRecord { record, seed: CommitmentSeed::from_bytes(stored.commitment_seed) })
 }
 
 impl Drop for StoredRecord {
@@ -59,5 +65,6 @@ impl Drop for StoredRecord {
         self.name.zeroize();
         self.mobile.zeroize();
         self.source_ref.zeroize();
+        self.commitment_seed.zeroize();
     }
 }

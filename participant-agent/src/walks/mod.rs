@@ -5,13 +5,16 @@
 //! - **Source**: DESIGN.md section 4; HOUSE_STYLE.md section 3
 
 pub mod ask;
+mod background;
 pub mod check;
+pub mod commitments;
 pub mod error;
 pub mod jobs;
 pub mod judge;
 pub mod kept;
 pub mod publish;
 pub mod publisher;
+pub mod range_proofs;
 pub mod reports;
 pub mod rows;
 pub mod screen;

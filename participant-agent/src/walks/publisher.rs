@@ -13,6 +13,7 @@ use riskveil_chain::state::view::StateRead;
 use riskveil_exchange::ids::Height;
 use tokio::sync::Notify;
 
+use super::commitments::{self, Prover};
 use super::{PublishError, publish};
 use crate::api::models::{PublicationStatus, RejectedRow, WorkState};
 use crate::context::Context;
@@ -26,6 +27,8 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 pub struct Publisher {
     /// Its records.
     pub book: RecordBook,
+    /// Its range proofs.
+    pub prover: Prover,
     wake: Notify,
     waiting_for: Mutex<Option<String>>,
 }
@@ -37,10 +40,10 @@ impl fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// A publisher with this book.
+    /// A publisher with this book and these range proofs.
     #[must_use]
-    pub fn new(book: RecordBook) -> Self {
-        Self { book, wake: Notify::new(), waiting_for: Mutex::new(None) }
+    pub fn new(book: RecordBook, prover: Prover) -> Self {
+        Self { book, prover, wake: Notify::new(), waiting_for: Mutex::new(None) }
     }
 
     /// Tells the task that there are new records.
@@ -65,6 +68,7 @@ impl Publisher {
             _ => WorkState::Queued,
         };
         let done = state == WorkState::Done;
+        let places = self.book.places_of(id)?;
         let height = last.map(|batch| batch.height).into_iter().chain(seal.map(|seal| seal.height)).max();
         Some(PublicationStatus {
             id: publication.id,
@@ -86,6 +90,7 @@ impl Publisher {
             batches: batches.map_or(0, |(first, end)| end - first),
             height: height.filter(|_| done),
             sealed: seal.is_some(),
+            commitments: commitments::progress(context, self, &places),
             waiting_for: self.waiting_for().or_else(|| stalled(context)).filter(|_| !done),
         })
     }

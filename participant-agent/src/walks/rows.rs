@@ -2,6 +2,7 @@
 //!
 //! - **Place**: A3 `publish::entry`, A4 `publish::batch`, A5 the outbox, A6 and A7 the chain's receipts
 //! - **Shapes**: rows are drawn in as many threads as there are cores; at most [`MAX_IN_FLIGHT`] batches wait for a block
+//! - **Shapes**: a row's label is tied to the commitment of its record by a link that only the publisher can open
 //! - **Security**: nonces and padding seeds come from the operating system; a PRF output lives as long as its row is drawn
 
 use std::num::NonZero;
@@ -10,21 +11,20 @@ use rand::rngs::OsRng;
 use riskveil_chain::receipt::ReceiptCode;
 use riskveil_chain::state::view::StateRead;
 use riskveil_chain::tx::{PayloadRef, PublishRows, TxBody};
+use riskveil_crypto::fingerprint::Tag;
 use riskveil_crypto::label::Row;
 use riskveil_crypto::{SecretBytes, digest};
 use riskveil_exchange::ids::Height;
-use riskveil_exchange::publish::{self, PeriodKeyId, plan_batches};
+use riskveil_exchange::publish::{self, PeriodKeyId, commitment, plan_batches};
 use riskveil_exchange::record::{Label, Level, Record};
 
 use super::{PublishError, blocking};
 use crate::context::Context;
 use crate::period_keys::LiveKey;
-use crate::records::{PendingRows, PlannedBatch, RecordBook};
+use crate::records::{HeldRecord, PendingRow, PendingRows, PlannedBatch, RecordBook};
 
 /// Batches that wait for a block at the same time.
 const MAX_IN_FLIGHT: usize = 8;
-/// A record without a published commitment is tied to none.
-const NO_LINK: [u8; 32] = [0; 32];
 
 /// What [`submit`] saw.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub fn is_live(context: &Context, record: &Record) -> bool {
 /// [`PublishError::Rows`].
 pub async fn draw(context: &Context, key: &LiveKey, pending: &PendingRows) -> Result<Vec<Row>, PublishError> {
     let (key, level, years) = (key.clone(), context.ledger.genesis().policy.level, retention_years(context));
-    let records: Vec<(Record, u8)> = pending.records.iter().map(|(_, record, slot)| (record.clone(), *slot)).collect();
+    let records = pending.records.clone();
     let started = std::time::Instant::now();
     let count = records.len();
     let rows = blocking(move || draw_all(&key, &records, level, years)).await?;
@@ -75,12 +75,13 @@ pub async fn plan(
     let max_rows = context.ledger.genesis().policy.max_rows_per_tx;
     let plan = |pending: &PendingRows, rows: Vec<Row>| {
         let padding_seed = SecretBytes::<32>::random(&mut OsRng);
+        let tags: Vec<Tag> = rows.iter().map(|row| row.tag).collect();
         let batches = match pending.next_batch {
             0 => plan_batches(rows, &padding_seed, max_rows)?,
             _ if rows.is_empty() => Vec::new(),
             _ => plan_batches(rows, &padding_seed, max_rows)?,
         };
-        book.plan(period, key_serial, pending, &batches, &padding_seed)?;
+        book.plan(period, key_serial, pending, &tags, &batches, &padding_seed)?;
         Ok::<_, PublishError>(())
     };
     tokio::task::block_in_place(|| {
@@ -90,9 +91,9 @@ pub async fn plan(
         // Deltas are seen one by one: in the order of their slots no look-up meets a slot before the one below it.
         let parts = pending.records.chunks(max_rows as usize).zip(rows.chunks(max_rows as usize));
         for ((records, rows), next_batch) in parts.zip(pending.next_batch..) {
-            let is_last = records.last().map(|last| last.0) == pending.records.last().map(|last| last.0);
+            let is_last = records.last().map(|last| last.place) == pending.records.last().map(|last| last.place);
             let records_until =
-                if is_last { pending.records_until } else { records.last().map_or(0, |last| last.0 + 1) };
+                if is_last { pending.records_until } else { records.last().map_or(0, |last| last.place + 1) };
             plan(&PendingRows { records: records.to_vec(), records_until, next_batch }, rows.to_vec())?;
         }
         Ok(())
@@ -147,18 +148,13 @@ fn transaction(key: &LiveKey, batch: PlannedBatch) -> (TxBody, Vec<u8>) {
     (TxBody::PublishRows(PublishRows { period, key_serial, batch_seq: batch.batch_seq, rows }), batch.payload)
 }
 
-fn draw_all(
-    key: &LiveKey,
-    records: &[(Record, u8)],
-    level: Level,
-    years: u8,
-) -> Result<Vec<Row>, publish::PublishError> {
+fn draw_all(key: &LiveKey, records: &[PendingRow], level: Level, years: u8) -> Result<Vec<Row>, publish::PublishError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let share = records.len().div_ceil(cores).max(1);
     std::thread::scope(|scope| {
         let threads: Vec<_> = records
             .chunks(share)
-            .map(|chunk| scope.spawn(move || chunk.iter().map(|record| draw_one(key, record, level, years)).collect()))
+            .map(|chunk| scope.spawn(move || chunk.iter().map(|row| draw_one(key, row, level, years)).collect()))
             .collect();
         let mut rows = Vec::with_capacity(records.len());
         for thread in threads {
@@ -170,10 +166,12 @@ fn draw_all(
     })
 }
 
-fn draw_one(key: &LiveKey, record: &(Record, u8), level: Level, years: u8) -> Result<Row, publish::PublishError> {
-    let (record, slot) = record;
+fn draw_one(key: &LiveKey, row: &PendingRow, level: Level, years: u8) -> Result<Row, publish::PublishError> {
+    let HeldRecord { record, seed } = &row.held;
     let out = publish::fingerprint(&key.sk, record.identifier())?;
-    publish::seal_record(&out, &key.id, *slot, &Label::new(record, level, years, NO_LINK), &mut OsRng)
+    let leaf = seed.open(record).commitment().leaf();
+    let link = commitment::link(&key.id, &leaf, &seed.rho(key.id.period, key.id.key_serial));
+    publish::seal_record(&out, &key.id, row.slot, &Label::new(record, level, years, link), &mut OsRng)
 }
 
 fn retention_years(context: &Context) -> u8 {
