@@ -45,6 +45,22 @@ const KEYS: [&str; 9] = [
     "engine_threads",
 ];
 
+/// What each key is for, as `agent.toml` says it; the order of the file.
+const COMMENTS: [(&str, &str); 9] = [
+    ("member", "This agent's name in the genesis."),
+    ("as_of", "Business date that records and queries are judged by; without this line, today in Asia/Shanghai."),
+    ("api_listen", "The local HTTP API, for this member's own staff and machines: keep it on loopback."),
+    (
+        "peer_listen",
+        "Where other members' agents connect. They were told `peer_address` of member.toml: change both or neither.",
+    ),
+    ("engine_listen", "Where other members' consensus engines connect; told as `engine_address` of member.toml."),
+    ("key_protection", "How the keys are kept, `file` or `passphrase`; set when they were made."),
+    ("log_format", "text or json."),
+    ("log_level", "error, warn, info or debug."),
+    ("engine_threads", "Threads of the consensus engine, 1 to 16."),
+];
+
 /// How the key-encryption key is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -209,10 +225,18 @@ pub fn parse(text: &str, path: &Path) -> Result<ValidConfig, ConfigError> {
 }
 
 impl AgentConfig {
-    /// The configuration as `agent.toml` text.
+    /// The configuration as `agent.toml` text, every key with a comment for whoever edits it.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("an agent configuration is a flat table")
+        let keys = toml::to_string(self).expect("an agent configuration is a flat table");
+        let mut text =
+            String::from("# The configuration of this agent; `participant-agent config check` reads it back.\n");
+        for (key, comment) in COMMENTS {
+            let line = keys.lines().find(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" =")));
+            let line = line.map_or_else(|| format!("# {key} = \"2026-06-30\""), str::to_owned);
+            text.push_str(&format!("\n# {comment}\n{line}\n"));
+        }
+        text
     }
 
     /// The checked configuration, or the key at fault, what is wrong and what to do.
@@ -318,6 +342,11 @@ mod tests {
         assert_eq!((config.key_protection, config.log_level), (KeyProtection::File, LogLevel::Info));
         let written = toml::from_str::<AgentConfig>(GOOD).unwrap().to_toml();
         assert_eq!(parse(&written, Path::new("agent.toml")).unwrap(), config);
+        assert_eq!(config.as_of, None);
+        let dated = written.replace("# as_of = ", "as_of = ");
+        let day = parse(&dated, Path::new("agent.toml")).unwrap().as_of.unwrap();
+        assert_eq!(day.to_string(), "2026-06-30", "the line that people are told to edit is there");
+        assert!(COMMENTS.iter().all(|(key, _)| KEYS.contains(key)) && COMMENTS.len() == KEYS.len());
     }
 
     #[test]

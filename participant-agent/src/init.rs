@@ -5,6 +5,7 @@
 //! - **Errors**: [`InitError`] (whoever runs it; each text says what to change)
 //! - **Security**: `member.toml` and `genesis.toml` hold public keys and proofs of possession only
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -123,6 +124,18 @@ pub enum InitError {
         regulator: MemberId,
         /// The network it was made for.
         made_for: String,
+    },
+    /// Two members at one address.
+    #[error(
+        "{first} and {second} both have the address {address}; make one of them again with another --base-port or --host"
+    )]
+    AddressRepeated {
+        /// One.
+        first: MemberId,
+        /// The other.
+        second: MemberId,
+        /// Peer or engine address.
+        address: String,
     },
     /// The genesis breaks a rule.
     #[error(transparent)]
@@ -259,6 +272,7 @@ pub fn make_genesis(plan: GenesisPlan, files: Vec<MemberFile>) -> Result<Genesis
     };
     let mut members: Vec<Member> = files.into_iter().map(|file| file.member).collect();
     members.sort_by(|a, b| a.id.cmp(&b.id));
+    check_addresses(&members)?;
     let genesis = Genesis {
         header: MessageHeader::new(Kind::Genesis),
         network: plan.network,
@@ -270,6 +284,23 @@ pub fn make_genesis(plan: GenesisPlan, files: Vec<MemberFile>) -> Result<Genesis
     };
     genesis.check()?;
     Ok(genesis)
+}
+
+/// Every address is one member's; a member that stands there twice is the genesis's to refuse.
+fn check_addresses(members: &[Member]) -> Result<(), InitError> {
+    let mut owners = BTreeMap::<&str, &MemberId>::new();
+    for member in members {
+        for address in [&member.peer_address, &member.engine_address] {
+            match owners.insert(address, &member.id) {
+                Some(first) if *first != member.id => {
+                    let (first, second, address) = (first.clone(), member.id.clone(), address.clone());
+                    return Err(InitError::AddressRepeated { first, second, address });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads a TOML file of at most 1 MiB; unknown keys are refused.
@@ -381,6 +412,14 @@ mod tests {
         files.push(files[1].clone());
         assert!(matches!(make_genesis(genesis_plan("test"), files.clone()), Err(InitError::Genesis(_))));
         assert!(matches!(make_genesis(genesis_plan("test"), files.split_off(1)), Err(InitError::Regulators(0))));
+    }
+
+    #[test]
+    fn two_members_at_one_address_are_refused_with_both_names() {
+        let mut files = consortium();
+        files[0].member.engine_address = files[1].member.peer_address.clone();
+        let error = make_genesis(genesis_plan("test"), files).unwrap_err().to_string();
+        assert!(error.starts_with("INST-01 and REGULATOR-01 both have the address 127.0.0.1:"), "{error}");
     }
 
     #[test]

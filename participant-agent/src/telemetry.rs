@@ -25,7 +25,9 @@ pub fn init(format: LogFormat, level: LogLevel) {
     };
     let ours = ["participant_agent", "riskveil_chain", "riskveil_exchange"].map(|room| format!(",{room}={level}"));
     let libraries = if level == "error" { "error" } else { "warn" };
-    let filter = EnvFilter::new(format!("{libraries}{}", ours.concat()));
+    // the engine's parts see each other's mailboxes close while they stop, and call it an error
+    let stopping = ",commonware_resolver::p2p=off";
+    let filter = EnvFilter::new(format!("{libraries}{stopping}{}", ours.concat()));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
     // A second subscriber is refused; the first one stays.
     let _ = match format {

@@ -142,7 +142,7 @@ pub(super) fn not_a_lender() -> Problem {
 /// What the API says when nothing was asked.
 pub(super) fn problem_of(error: &QueryError) -> Problem {
     let kind = match error {
-        QueryError::NoIdentifier => ProblemKind::Invalid,
+        QueryError::NoIdentifier(_) => ProblemKind::Invalid,
         QueryError::NotALender | QueryError::PurposeNotAllowed => ProblemKind::Refused,
         QueryError::ReplicaBehind { .. } | QueryError::NoAuditKey => ProblemKind::Unavailable,
         QueryError::Session(_) | QueryError::Log(_) | QueryError::Journal(_) => {
@@ -152,7 +152,7 @@ pub(super) fn problem_of(error: &QueryError) -> Problem {
     };
     let problem = Problem::new(kind).detail(error.to_string());
     match error {
-        QueryError::NoIdentifier => problem.reason("no_identifier"),
+        QueryError::NoIdentifier(_) => problem.reason("no_identifier"),
         QueryError::NotALender => problem.reason("not_a_lender"),
         QueryError::PurposeNotAllowed => problem.reason("purpose_not_allowed"),
         QueryError::ReplicaBehind { .. } => problem.reason("stale_replica"),

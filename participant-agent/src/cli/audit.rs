@@ -3,21 +3,27 @@
 //! - **Security**: a person's identifiers come from a file or standard input, never from the command line. Tables show
 //!   identifiers shortened; `--json` shows them whole
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use indicatif::ProgressStyle;
 use riskveil_exchange::audit::{Finding, Proof, SubjectTrail};
 use riskveil_exchange::ids::{MemberId, Window};
 use riskveil_exchange::purpose::Purpose;
+use serde_json::Value;
 
 use super::check::subject;
 use super::client::LocalApi;
 use super::exit::{CliError, Exit};
-use super::output::{print_json, print_line};
+use super::output::{print_json, print_line, progress_bar};
+use super::words;
 use crate::api::audit::{ReconcileQuery, SubjectQuery};
 use crate::api::auth::Role;
+use crate::config;
 use crate::regulator::{AuditLine, LogPage, Reconciled, SubjectReport};
+use crate::run::read_genesis;
 
 /// How long a reconciliation may take.
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -25,6 +31,10 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 const PAGE: usize = 10_000;
 /// Findings shown in a table.
 const MAX_SHOWN: usize = 200;
+/// Applicants of one screening request shown in a table.
+const MAX_SUBJECTS_SHOWN: usize = 4;
+/// Pause between two looks at what is logged.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Audits the consortium; needs the agent of a regulator.
 #[derive(Debug, Args)]
@@ -37,23 +47,29 @@ pub struct AuditArgs {
 enum AuditCommand {
     /// Who asked about whom, when, why, on which consent, and who answered; newest first.
     #[command(after_help = "Examples:\n  participant-agent audit log --dir regulator --limit 20\n  \
-        participant-agent audit log --dir regulator --lender LENDER-01 --from 120 --to 180 --json")]
+        participant-agent audit log --dir regulator --lender GAMMA --from 120 --to 180 --json\n\n\
+        A query stands here once its log window has closed and is on the chain: one to two windows after it was made. Every look \
+        is itself logged on the chain. Exit codes: 0 listed, 2 no regulator's directory, or windows that have not closed, 3 the agent is not running.")]
     Log(LogArgs),
     /// Who asked about one person, found by seal and by ciphertext, in lenders' and in responders' logs.
-    #[command(after_help = "Examples:\n  participant-agent audit subject --dir regulator --subject subject.json\n  \
-        echo '{\"mobile\": \"...\"}' | participant-agent audit subject --dir regulator --subject -")]
+    #[command(after_help = "Examples:\n  participant-agent audit subject --dir regulator --subject applicant.json\n  \
+        echo '{\"mobile\": \"...\"}' | participant-agent audit subject --dir regulator --subject -\n\n\
+        Every look is itself logged on the chain. Exit codes: 0 searched, 2 no regulator's directory or no valid identifier, 3 the agent is not running.")]
     Subject(SubjectArgs),
     /// Compares what lenders and responders logged and names whoever deviated.
     #[command(after_help = "Examples:\n  participant-agent audit reconcile --dir regulator\n  \
+        participant-agent audit reconcile --dir regulator --wait\n  \
         participant-agent audit reconcile --dir regulator --through 42 --json\n\n\
-        Without --through everything is judged whose other side is due. Exit codes: 0 no finding, 1 findings.")]
+        Without --through everything is judged whose other side is due (leaf_due_windows of the policy). --wait waits until what was \
+        asked up to now is on the chain from every side (one to two log windows), or overdue, and judges that too. \
+        Exit codes: 0 no finding, 1 findings, 2 nothing to judge yet or no regulator's directory, 3 the agent is not running.")]
     Reconcile(ReconcileArgs),
 }
 
 #[derive(Debug, Args)]
 struct LogArgs {
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// First log window; 0 when absent.
     #[arg(long, value_name = "WINDOW")]
@@ -81,7 +97,7 @@ struct LogArgs {
 #[derive(Debug, Args)]
 struct SubjectArgs {
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// JSON file with the identifiers, or - for standard input; asked for when absent.
     #[arg(long, value_name = "FILE")]
@@ -91,7 +107,7 @@ struct SubjectArgs {
 #[derive(Debug, Args)]
 struct ReconcileArgs {
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// First log window; 0 when absent.
     #[arg(long, value_name = "WINDOW")]
@@ -99,6 +115,9 @@ struct ReconcileArgs {
     /// Last log window, any closed one; when absent the last one whose other side is due.
     #[arg(long, value_name = "WINDOW")]
     through: Option<u64>,
+    /// Waits until everything asked up to now can be judged.
+    #[arg(long, conflicts_with = "through")]
+    wait: bool,
 }
 
 /// Audits and prints.
@@ -113,8 +132,45 @@ pub async fn execute(args: AuditArgs, json: bool) -> Result<Exit, CliError> {
     }
 }
 
+/// The API of a regulator's agent.
+fn auditor(dir: &Path) -> Result<LocalApi, CliError> {
+    let api = LocalApi::open(dir, Role::Auditor)?.timeout(TIMEOUT);
+    let (config, genesis) = (config::load(dir)?, read_genesis(dir)?);
+    if genesis.member(&config.member).is_some_and(|member| !member.roles.regulator) {
+        let sentence = format!(
+            "{} is no regulator; name the directory of {} with --dir",
+            config.member, genesis.audit_key.regulator
+        );
+        return Err(CliError::new(Exit::Usage, sentence));
+    }
+    Ok(api)
+}
+
+/// Waits until every member has logged the window that is open now, or until it is overdue; gives that window.
+async fn everything_logged(api: &LocalApi, due_windows: u64, json: bool) -> Result<u64, CliError> {
+    let status = async || api.get::<Value>("/v1/chain/status").await;
+    let damaged = || CliError::new(Exit::NoAgent, "the agent's status has no log window; is it of the same version?");
+    let open = status().await?["window"].as_u64().ok_or_else(damaged)?;
+    let overdue = open.saturating_add(due_windows).saturating_add(1);
+    let bar = progress_bar(json, "waiting for the logs of every member");
+    bar.set_style(ProgressStyle::default_spinner());
+    loop {
+        let status = status().await?;
+        let logged = status["logged_through"].as_u64();
+        let now = status["window"].as_u64().ok_or_else(damaged)?;
+        if logged >= Some(open) || now > overdue {
+            bar.finish_and_clear();
+            return Ok(open);
+        }
+        let shown = logged.map_or_else(|| "none".to_owned(), |window| window.to_string());
+        bar.set_message(format!("waiting for window {open} from every member: logged through {shown}, now {now}"));
+        bar.tick();
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
-    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
+    let api = auditor(&args.dir)?;
     let mut path = format!("/v1/audit/log?limit={}&offset={}", args.limit, args.offset);
     let numbers = [("from", args.from), ("to", args.to)];
     let words = [
@@ -132,14 +188,23 @@ async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
         print_json(&page);
         return Ok(Exit::Done);
     }
-    print_line(&format!("windows {} to {}: {} of {} queries", page.from, page.to, page.entries.len(), page.matching));
+    print_line(&format!(
+        "windows 窗口 {} to {}: {} of {} queries 查询",
+        page.from,
+        page.to,
+        page.entries.len(),
+        page.matching
+    ));
+    if page.matching == 0 {
+        print_line("  a query stands here once its log window has closed and is on the chain 窗口结束并上链后才可见");
+    }
     page.entries.iter().for_each(print_query);
     Ok(Exit::Done)
 }
 
 async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
     let subject = subject(args.subject.as_deref())?;
-    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
+    let api = auditor(&args.dir)?;
     let mut query = SubjectQuery { subject, offset: None, limit: Some(PAGE) };
     let mut report: SubjectReport = api.post("/v1/audit/subject", &query).await?;
     while let Some(offset) = report.next {
@@ -152,14 +217,24 @@ async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
         print_json(&report);
         return Ok(Exit::Done);
     }
-    print_line(&format!("windows {} to {}: asked about {} times", report.from, report.to, report.trail.len()));
+    print_line(&format!(
+        "windows 窗口 {} to {}: asked about in {} queries 次查询, by {} identifiers in all",
+        report.from,
+        report.to,
+        report.trail.iter().map(|one| one.core_digest).collect::<BTreeSet<_>>().len(),
+        report.trail.len()
+    ));
     report.trail.iter().for_each(print_trail);
     Ok(Exit::Done)
 }
 
 async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
-    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
-    let (from, through) = (args.from.map(Window), args.through.map(Window));
+    let api = auditor(&args.dir)?;
+    let through = match args.wait {
+        true => Some(everything_logged(&api, read_genesis(&args.dir)?.policy.leaf_due_windows, json).await?),
+        false => args.through,
+    };
+    let (from, through) = (args.from.map(Window), through.map(Window));
     let mut query = ReconcileQuery { from, through, offset: None, limit: Some(PAGE) };
     let mut report: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
     while let Some(offset) = report.next {
@@ -178,76 +253,80 @@ async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
 
 fn print_query(line: &AuditLine) {
     print_line(&format!(
-        "{}  {:<12} {:<22} window {:<6} block {:<7} {}",
+        "{}  {} {} window {} block {} request {}",
         time(line.issued_at_s),
         line.lender,
-        line.purpose,
+        words::both(line.purpose.word()),
         line.last_window,
         line.height,
         short(&line.core_digest.to_hex())
     ));
     match &line.subjects {
-        None => print_line("    the seal does not open"),
+        None => print_line("    the seal does not open 密封无法打开"),
         Some(subjects) => {
-            for subject in subjects {
+            for subject in subjects.iter().take(MAX_SUBJECTS_SHOWN) {
                 let shown: Vec<String> = subject
                     .identifiers
                     .iter()
                     .map(|one| format!("{} {}", one.id_type, shorten(one.value.expose())))
                     .collect();
-                print_line(&format!("    {}  consent {}", shown.join(", "), short(&subject.consent_digest.to_hex())));
+                let consent = subject.consent_digest.to_hex();
+                print_line(&format!("    about 被查询人 {}  consent 授权 {}", shown.join(", "), short(&consent)));
+            }
+            if let Some(more) = subjects.len().checked_sub(MAX_SUBJECTS_SHOWN).filter(|more| *more > 0) {
+                print_line(&format!("    and {more} more; --json shows all"));
             }
         }
     }
     let responders: Vec<String> =
-        line.responders.iter().map(|responder| format!("{} {}", responder.publisher, responder.status)).collect();
-    print_line(&format!("    {}", responders.join(", ")));
+        line.responders.iter().map(|one| format!("{} {}", one.publisher, words::both(&one.status))).collect();
+    print_line(&format!("    asked 应答方 {}", responders.join(", ")));
 }
 
 fn print_trail(one: &SubjectTrail) {
     let found = match (one.by_seal, one.by_escrow) {
-        (true, true) => "by seal and ciphertext",
-        (true, false) => "by seal only",
-        _ => "by ciphertext only",
+        (true, true) => "found by seal and ciphertext 密封与密文均相符",
+        (true, false) => "found by seal only 仅密封相符",
+        _ => "found by ciphertext only 仅密文相符",
     };
     print_line(&format!(
-        "{}  {:<12} {:<22} by {:<11} block {:<7} {} {found}",
+        "{}  {} {} by {} block {} request {} {found}",
         time(one.issued_at_s),
         one.lender,
-        one.purpose,
-        one.id_type.as_str(),
+        words::both(one.purpose.word()),
+        words::both(one.id_type.as_str()),
         one.height,
         short(&one.core_digest.to_hex())
     ));
     let consent = one.consent_digest.map_or_else(|| "none".to_owned(), |digest| digest.to_hex());
-    print_line(&format!("    consent {consent}"));
+    print_line(&format!("    consent 授权 {consent}"));
     for responder in &one.responders {
         let logged = match (responder.logged_by_lender, responder.logged_by_responder) {
-            (true, true) => "logged by both",
-            (true, false) => "logged by the lender only",
-            _ => "logged by the responder only",
+            (true, true) => "logged by both 双方均已记录",
+            (true, false) => "logged by the lender only 仅查询方记录",
+            _ => "logged by the responder only 仅应答方记录",
         };
         print_line(&format!(
-            "    {:<12} {:<14} {logged}",
+            "    {:<14} {}, {logged}",
             responder.publisher,
-            crate::regulator::status_word(responder.status)
+            words::both(&crate::regulator::status_word(responder.status))
         ));
     }
 }
 
 fn print_reconciled(report: &Reconciled) {
     print_line(&format!(
-        "windows {} to {}, judged at height {}: {} log transactions, {} leaves",
+        "windows 窗口 {} to {}, judged at height {}: {} log transactions, {} leaves",
         report.from, report.through, report.head_height, report.windows, report.leaves
     ));
     print_line(&format!(
-        "{} queries with {} envelopes, {} receipts, {} matched, {} pending, {} requests checked",
+        "{} queries 查询 with {} envelopes, {} receipts 回执, {} matched 相符, {} pending 待定, {} requests checked",
         report.queries, report.envelopes, report.receipts, report.matched, report.pending, report.requests
     ));
     if report.excused > 0 {
         print_line(&format!("{} findings excused: the chain stood still meanwhile", report.excused));
     }
-    print_line(&format!("findings: {}", report.findings.len()));
+    print_line(&format!("findings 发现: {}", report.findings.len()));
     for finding in report.findings.iter().take(MAX_SHOWN) {
         print_line(&format!("  {}", sentence(finding)));
     }
@@ -257,7 +336,7 @@ fn print_reconciled(report: &Reconciled) {
 }
 
 fn sentence(finding: &Finding) -> String {
-    let mut text = format!("{:<20} {}", finding.kind.as_str(), finding.party);
+    let mut text = format!("{}: {}", words::both(finding.kind.as_str()), finding.party);
     if let Some(fault) = finding.fault {
         text.push_str(&format!(" {fault:?}"));
     }

@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use super::client::LocalApi;
 use super::exit::{CliError, Exit};
-use super::output::{date, print_json};
+use super::output::{date, print_json, print_line};
 use super::screen::consent_digest;
+use super::words;
 use crate::api::auth::Role;
 use crate::api::models::{CheckBody, PersonalText, SubjectBody};
 
@@ -22,14 +23,17 @@ const MAX_SUBJECT: u64 = 4096;
 /// Checks one applicant.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  participant-agent check --dir lender --consent consent.pdf --purpose pre_loan_approval\n  \
-    participant-agent check --dir lender --consent consent.pdf --purpose pre_loan_approval --subject subject.json\n\n\
-    subject.json: {\"resident_id\": \"...\", \"uscc\": \"...\", \"bank_card\": \"...\", \"mobile\": \"...\"}, at least one of them.\n\
-    Exit codes: 0 everyone answered, 4 refused, 5 somebody did not answer."
+    after_help = "Examples:\n  participant-agent check --dir gamma --purpose pre_loan_approval --consent consent.pdf --subject applicant.json\n  \
+    participant-agent check --dir gamma --purpose pre_loan_approval --consent consent.pdf    (asks for the identifiers)\n\n\
+    applicant.json holds at least one of: {\"resident_id\": \"...\", \"uscc\": \"...\", \"bank_card\": \"...\", \"mobile\": \"...\"}\n\n\
+    Every publisher is asked at once and none learns about whom. An institution reads `clear` only if it proved that it holds no \
+    record; one that is silent, behind or contradicts the chain reads `unavailable`, `refused` or `malformed`, each with its reason.\n\n\
+    Exit codes: 0 everyone answered (hit or clear), 2 no valid identifier or a file that cannot be read as one, 3 the agent is not running, 4 refused by a \
+    rule, 5 somebody did not answer."
 )]
 pub struct CheckArgs {
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
     /// The applicant's consent: any file; its SHA-256 is bound to the query.
     #[arg(long, value_name = "FILE")]
@@ -102,36 +106,67 @@ fn prompt() -> Result<SubjectBody, CliError> {
 
 fn print(report: &Value) {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    println!("report {}: {}", text(&report["report_id"]), text(&report["outcome"]));
-    println!("period {}, judged at height {}", report["query"]["period"], report["query"]["height"]);
+    let word = |value: &Value| words::both(&text(value));
+    print_line(&format!("report 报告 {}", text(&report["report_id"])));
+    let query = &report["query"];
+    print_line(&format!(
+        "result 结果: {} (period {}, height {})",
+        word(&report["outcome"]),
+        query["period"],
+        query["height"]
+    ));
     for answer in report["answers"].as_array().into_iter().flatten() {
-        let reason = answer["reason"].as_str().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        println!("  {:<32} {}{reason}", text(&answer["institution"]), text(&answer["verdict"]));
+        let reason = answer["reason"].as_str().map(|reason| format!(": {}", words::both(reason))).unwrap_or_default();
+        print_line(&format!("  {:<14} {}{reason}", text(&answer["institution"]), word(&answer["verdict"])));
         for fact in answer["facts"].as_array().into_iter().flatten() {
-            println!(
-                "      {} severity {} on {}{}{}{}",
-                text(&fact["category"]),
+            print_line(&format!(
+                "      {}, severity 严重程度 {}, {}{}{}{}",
+                word(&fact["category"]),
                 fact["severity"],
                 text(&fact["event_day"]),
-                range(", days overdue ", &fact["overdue_days"]),
-                range(", amount in fen ", &fact["amount_minor"]),
-                if fact["weak"] == true { ", by mobile number alone: weak" } else { "" }
-            );
+                range(&fact["overdue_days"], u64::to_string, "days overdue 逾期天数"),
+                range(&fact["amount_minor"], yuan, "CNY 元"),
+                if fact["weak"] == true { ", by mobile number alone: weak 仅凭手机号" } else { "" }
+            ));
         }
     }
     for left_out in report["not_asked"].as_array().into_iter().flatten() {
-        println!("  not asked: {} ({})", text(&left_out["id_type"]), text(&left_out["reason"]));
+        print_line(&format!("  not asked 未查询: {}: {}", word(&left_out["id_type"]), word(&left_out["reason"])));
     }
     for warning in report["warnings"].as_array().into_iter().flatten() {
-        println!("  warning: {}", text(warning));
+        print_line(&format!("  note 注意: {}", word(warning)));
     }
 }
 
-fn range(name: &str, range: &Value) -> String {
-    match (&range["from"], &range["to"]) {
-        (Value::Null, _) => String::new(),
-        (from, Value::Null) => format!("{name}{from} or more"),
-        (from, to) if from == to => format!("{name}{from}"),
-        (from, to) => format!("{name}{from} to {to}"),
+/// Minor units as yuan.
+fn yuan(minor: &u64) -> String {
+    format!("{}.{:02}", minor / 100, minor % 100)
+}
+
+/// `, FROM to TO UNIT`; nothing for a range that is absent or zero.
+fn range(range: &Value, show: impl Fn(&u64) -> String, unit: &str) -> String {
+    match (range["from"].as_u64(), range["to"].as_u64()) {
+        (None, _) | (Some(0), Some(0)) => String::new(),
+        (Some(from), None) => format!(", {} or more {unit}", show(&from)),
+        (Some(from), Some(to)) if from == to => format!(", {} {unit}", show(&from)),
+        (Some(from), Some(to)) => format!(", {} to {} {unit}", show(&from), show(&to)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ranges_read_as_people_say_them() {
+        let days = |value: Value| range(&value, u64::to_string, "days");
+        assert_eq!(days(json!({ "from": 31, "to": 60 })), ", 31 to 60 days");
+        assert_eq!(days(json!({ "from": 91, "to": null })), ", 91 or more days");
+        assert_eq!(days(json!({ "from": 7, "to": 7 })), ", 7 days");
+        assert_eq!(days(json!({ "from": 0, "to": 0 })), "");
+        assert_eq!(days(Value::Null), "");
+        assert_eq!(range(&json!({ "from": 500_005, "to": 999_999 }), yuan, "CNY"), ", 5000.05 to 9999.99 CNY");
     }
 }

@@ -10,6 +10,7 @@ use crate::config;
 
 /// Looks at the configuration.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  participant-agent config check --dir alpha")]
 pub struct ConfigArgs {
     #[command(subcommand)]
     what: What,
@@ -26,7 +27,7 @@ enum What {
     },
 }
 
-const CHECK_HELP: &str = "Keys of agent.toml:\n  \
+const CHECK_HELP: &str = "Example:\n  participant-agent config check --dir alpha\n\nExit codes: 0 in order, 2 not.\n\nKeys of agent.toml:\n  \
     member          this agent's name in the genesis (required)\n  \
     api_listen      ip:port of the local HTTP API (required)\n  \
     peer_listen     ip:port for other members' agents (required)\n  \
@@ -45,9 +46,13 @@ pub async fn execute(args: ConfigArgs, json: bool) -> Result<Exit, CliError> {
     let What::Check { dir } = args.what;
     let config = config::load(&dir)?;
     if json {
-        println!("{}", json!({ "ok": true, "member": config.member, "api_listen": config.api_listen }));
+        println!(
+            "{}",
+            json!({ "ok": true, "member": config.member, "api_listen": config.api_listen, "as_of": config.as_of })
+        );
     } else {
-        println!("{} is in order: {}", dir.join(config::CONFIG_FILE).display(), config.member);
+        let as_of = config.as_of.map_or_else(|| "today".to_owned(), |day| day.to_string());
+        println!("{} is in order: {}, business date {as_of}", dir.join(config::CONFIG_FILE).display(), config.member);
     }
     Ok(Exit::Done)
 }

@@ -30,7 +30,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// Checks a member's directory, keys, ports, clock, disk, and that every other member's agent is reached.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 0 if every check holds, 1 if one does not.")]
+#[command(
+    after_help = "Examples:\n  participant-agent doctor --dir alpha\n  participant-agent doctor --dir alpha --offline --json\n\nExit code 0 if every check holds, 1 if one does not."
+)]
 pub struct DoctorArgs {
     /// The agent's directory.
     #[arg(long, value_name = "DIR", default_value = ".")]

@@ -18,6 +18,13 @@ use crate::keystore::Unlock;
 
 /// Makes a member's directory, or the genesis of a consortium.
 #[derive(Debug, Args)]
+#[command(after_help = "A consortium of four institutions and a regulator:\n  \
+    participant-agent init member --dir alpha --id ALPHA --roles publisher,validator --base-port 17800\n  \
+    participant-agent init member --dir gamma --id GAMMA --roles lender,publisher,validator --base-port 17820    (and so on)\n  \
+    participant-agent init member --dir regulator --id REGULATOR --roles regulator --base-port 17840 --network five\n  \
+    participant-agent init genesis --network five */member.toml\n  \
+    cp genesis.toml alpha/    (into everyone's directory)\n  \
+    participant-agent run --dir alpha    (everyone)")]
 pub struct InitArgs {
     #[command(subcommand)]
     what: What,
@@ -33,9 +40,13 @@ enum What {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  participant-agent init member --dir inst-01 --id INST-01 --roles publisher,validator\n  \
-    participant-agent init member --dir reg --id REGULATOR-01 --roles regulator --network demo --base-port 17860\n\n\
-    Give member.toml to whoever makes the genesis; it holds nothing secret."
+    after_help = "Examples:\n  participant-agent init member --dir alpha --id ALPHA --roles publisher,validator\n  \
+    participant-agent init member --dir gamma --id GAMMA --roles lender,publisher,validator --host gamma.example --listen 0.0.0.0\n  \
+    participant-agent init member --dir regulator --id REGULATOR --roles regulator --network five --base-port 17840\n\n\
+    Roles: a lender asks, a publisher answers from its records, a validator orders blocks (4 tolerate one that fails), a regulator \
+    audits and has no other role. Members on one machine need base ports 10 apart.\n\n\
+    Makes agent.toml (commented, to be edited), member.toml (public: give it to whoever makes the genesis), keys/ and api.token (secret).\n\n\
+    Exit codes: 0 made, 2 roles, name or a directory that holds an agent already, 6 disk or port, 7 passphrase."
 )]
 struct MemberArgs {
     /// Directory to make.
@@ -68,10 +79,7 @@ struct MemberArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  participant-agent init genesis --network demo --out genesis.toml inst-*/member.toml reg/member.toml\n\n\
-    Everyone copies the same genesis.toml into its directory; its hash is the chain id."
-)]
+#[command(after_help = genesis_help())]
 struct GenesisArgs {
     /// The network's name: 1 to 32 characters of a-z, 0-9 and '-'.
     #[arg(long, value_name = "NAME")]
@@ -113,6 +121,20 @@ pub async fn execute(args: InitArgs, json: bool) -> Result<Exit, CliError> {
         What::Member(args) => member(args, json),
         What::Genesis(args) => genesis(args, json),
     }
+}
+
+/// Help of `init genesis`, with every policy parameter and its default.
+fn genesis_help() -> String {
+    let policy = toml::to_string(&Policy::default()).unwrap_or_default();
+    let policy: Vec<String> = policy.lines().map(|line| format!("  {line}")).collect();
+    format!(
+        "Examples:\n  participant-agent init genesis --network five alpha/member.toml beta/member.toml gamma/member.toml \
+         delta/member.toml regulator/member.toml\n  participant-agent init genesis --network five --policy policy.toml */member.toml\n\n\
+         Everyone copies the same genesis.toml into its directory; its hash is the chain id, and everyone compares that.\n\n\
+         Exit codes: 0 made, 2 members or a policy that cannot be, or a file that exists already, 6 disk.\n\n\
+         policy.toml holds what differs from these defaults (times in s unless the name says otherwise):\n{}",
+        policy.join("\n")
+    )
 }
 
 fn member(args: MemberArgs, json: bool) -> Result<Exit, CliError> {

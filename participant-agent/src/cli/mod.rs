@@ -12,6 +12,7 @@ pub mod output;
 pub mod publish;
 pub mod run;
 pub mod screen;
+pub mod words;
 
 use clap::{Parser, Subcommand};
 
@@ -44,7 +45,8 @@ enum Command {
     Config(config::ConfigArgs),
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 it ran, and what it checked does not hold; 2 command line, configuration or \
+const EXIT_CODES: &str = "Begin with `participant-agent demo`; by hand: `init --help`, then the README's \"Run five members yourself\". \
+    Every command has examples: `participant-agent check --help`.\n\nExit codes: 0 done; 1 it ran, and what it checked does not hold; 2 command line, configuration or \
     input file; 3 no agent answers or its token is refused; 4 refused by the policy or a missing consent; 5 not every \
     responder answered; 6 disk, port or lock; 7 key or passphrase";
 

@@ -1,6 +1,6 @@
 //! `participant-agent publish FILE`: sends a file of records to the running agent and waits until it is on chain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,23 +8,32 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::client::LocalApi;
 use super::exit::{CliError, Exit};
-use super::output::{date, print_json, progress_bar};
+use super::output::{date, print_json, print_line, progress_bar};
+use super::words;
 use crate::api::auth::Role;
 use crate::api::models::{PublicationStatus, Started, WorkState};
 use crate::api::publications::MAX_BODY;
 
 const POLL: Duration = Duration::from_millis(100);
+/// Rejected rows that are listed.
+const MAX_SHOWN: usize = 10;
 
 /// Publishes the records of a CSV file.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  participant-agent publish records.csv --dir inst-01\n  \
-    participant-agent publish records.csv --dir inst-01 --as-of 2026-06-30 --rejects rejects.csv\n\n\
-    A bad row is rejected whole, with its number and reason; the others are published. The same file again changes nothing.")]
+#[command(after_help = "Examples:\n  participant-agent publish records.csv --dir alpha\n  \
+    participant-agent publish records.csv --dir alpha --as-of 2026-06-30 --rejects rejects.csv\n\n\
+    records.csv has a header with id_type,id_number,category,severity,overdue_days,amount_cents,currency,event_date and, if you have \
+    them, name,mobile,source_ref; UTF-8 or GB18030. id_type: resident_id, uscc, bank_card, mobile. category: blacklist, overdue, \
+    cash_out, fraud. severity: 1 to 5. overdue_days and amount_cents: whole numbers, 0 where there is none. Dates: YYYY-MM-DD.\n\n\
+    A bad row is rejected whole, with its number and reason; the others are published. The same file again changes nothing. The \
+    command waits until the records are final on the chain and the snapshot is sealed; if it is interrupted, the agent goes on, and the same \
+    command again shows the outcome.\n\n\
+    Exit codes: 0 published (rejected rows included), 2 not a file of records, 3 the agent is not running, 4 refused by a rule.")]
 pub struct PublishArgs {
     /// The file of records.
     pub file: PathBuf,
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
     /// Business date, YYYY-MM-DD; the agent's when absent.
     #[arg(long, value_name = "DATE")]
@@ -68,7 +77,7 @@ pub async fn execute(args: PublishArgs, json: bool) -> Result<Exit, CliError> {
     if json {
         print_json(&status)
     } else {
-        print(&status)
+        print(&status, args.rejects.as_deref())
     }
     Ok(Exit::Done)
 }
@@ -87,7 +96,7 @@ async fn wait(api: &LocalApi, id: &str, bar: &ProgressBar) -> Result<Publication
     }
 }
 
-fn write_rejects(path: &PathBuf, status: &PublicationStatus) -> Result<(), CliError> {
+fn write_rejects(path: &Path, status: &PublicationStatus) -> Result<(), CliError> {
     let mut text = String::from("record_number,reason\n");
     for row in &status.rejected {
         text.push_str(&format!("{},{}\n", row.record_number, row.reason));
@@ -95,24 +104,28 @@ fn write_rejects(path: &PathBuf, status: &PublicationStatus) -> Result<(), CliEr
     std::fs::write(path, text).map_err(|error| CliError::io(path, &error))
 }
 
-fn print(status: &PublicationStatus) {
-    println!(
-        "accepted {}, duplicates {}, rejected {}, blank lines {}",
+fn print(status: &PublicationStatus, rejects: Option<&Path>) {
+    print_line(&format!(
+        "accepted 接受 {}, duplicates 重复 {}, rejected 拒绝 {}, blank lines 空行 {}",
         status.accepted,
         status.duplicates,
         status.rejected.len(),
         status.blank_lines
-    );
+    ));
     for column in &status.ignored_columns {
-        println!("ignored column: {column}");
+        print_line(&format!("ignored column 忽略的列: {column}"));
     }
-    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
-    for row in &status.rejected {
-        *reasons.entry(row.reason.as_str()).or_default() += 1;
+    for row in status.rejected.iter().take(MAX_SHOWN) {
+        print_line(&format!("  record {} rejected 第 {0} 条拒绝: {}", row.record_number, words::both(&row.reason)));
     }
-    for (reason, count) in reasons {
-        println!("rejected, {reason}: {count}");
+    if let Some(more) = status.rejected.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
+        print_line(&format!("  and {more} more; --rejects FILE writes them all"));
     }
+    if let Some(path) = rejects {
+        print_line(&format!("record numbers and reasons are in {}", path.display()));
+    }
+    let batches = if status.batches == 1 { "1 batch".to_owned() } else { format!("{} batches", status.batches) };
     let height = status.height.map(|height| format!(", final at height {height}")).unwrap_or_default();
-    println!("{} batches{height}; snapshot {}", status.batches, if status.sealed { "sealed" } else { "not sealed" });
+    let sealed = if status.sealed { "sealed 已封存" } else { "not sealed 未封存" };
+    print_line(&format!("{batches} 批次{height}; snapshot 快照 {sealed}"));
 }

@@ -9,13 +9,15 @@ use crate::run::run;
 
 /// Runs the agent of a directory until SIGINT or SIGTERM.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  participant-agent run --dir inst-01\n\n\
-    Prints one line when it is ready. Other members need not be up yet. The passphrase of a protected key store is read from\n\
-    the file that RISKVEIL_PASSPHRASE_FILE names, or asked for. Exit codes: 0 stopped, 2 configuration or genesis, 6 disk,\n\
-    port or lock, 7 keys.")]
+#[command(after_help = "Examples:\n  participant-agent run --dir alpha\n  \
+    RISKVEIL_PASSPHRASE_FILE=/run/secrets/alpha participant-agent run --dir alpha    (keys under a passphrase)\n\n\
+    Before: `init member`, then the consortium's genesis.toml in the directory. Prints one line when it is ready; other members need not be up \
+    yet, the chain moves once more than two thirds of the validators are. Ctrl-C stops it; start it again the same way, nothing acknowledged is lost. \
+    `participant-agent doctor` says whether all is well. The log goes to standard error.\n\n\
+    Exit codes: 0 stopped, 2 configuration or genesis, 6 disk, port or lock, 7 keys.")]
 pub struct RunArgs {
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
 }
 

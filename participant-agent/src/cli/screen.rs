@@ -18,11 +18,12 @@ use zeroize::Zeroizing;
 
 use super::client::LocalApi;
 use super::exit::{CliError, Exit};
-use super::output::{date, print_json, progress_bar};
+use super::output::{date, print_json, print_line, progress_bar};
 use crate::api::auth::Role;
 use crate::api::models::{
     ApplicantBody, PersonalText, ScreeningAnswers, ScreeningBody, ScreeningProgress, Started, SubjectBody, WorkState,
 };
+use crate::config;
 use crate::ingest::applicants::read_applicants;
 
 /// Longest consent file, bytes.
@@ -32,16 +33,21 @@ const POLL: Duration = Duration::from_millis(100);
 /// Screens the applicants of a CSV file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  participant-agent screen applicants.csv --dir lender --consents consents/ --purpose pre_loan_approval --out results\n  \
-    participant-agent screen applicants.csv --dir lender --consent-batch consents.zip --purpose post_loan_management\n\n\
-    consents/ holds one file per applicant, <applicant_ref>.<anything>; without one the applicant is refused(no_consent)\n\
-    before anything is sent. Exit codes: 0 everyone answered about everyone, 5 unanswered.csv has rows."
+    after_help = "Examples:\n  participant-agent screen applicants.csv --dir gamma --purpose pre_loan_approval --consents consents/ --out results\n  \
+    participant-agent screen applicants.csv --dir gamma --purpose post_loan_management --consent-batch consents.zip\n\n\
+    applicants.csv has the columns applicant_ref,id_type,id_number and, if you have them, name,mobile,bank_card.\n\n\
+    consents/ holds one file per applicant, <applicant_ref>.<anything>; an applicant without one is refused(no_consent) before \
+    anything is sent. The same command again goes on with the same screening: who is finished is not asked again.\n\n\
+    Results in --out: answers.csv (applicant_ref,institution,category,hit: one row for every category and institution that answered), \
+    unanswered.csv (applicant_ref,institution,reason), invalid.csv (applicant_ref,id_type,reason).\n\n\
+    Exit codes: 0 everyone answered about everyone, 2 a file that cannot be read, 3 the agent is not running, 4 refused by a rule, \
+    5 unanswered.csv has rows."
 )]
 pub struct ScreenArgs {
     /// The file of applicants.
     pub file: PathBuf,
     /// The agent's directory.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
     /// Folder with one consent file per applicant.
     #[arg(long, value_name = "DIR", required_unless_present = "consent_batch", conflicts_with = "consent_batch")]
@@ -52,7 +58,7 @@ pub struct ScreenArgs {
     /// Why: pre_loan_approval, post_loan_management, guarantor_check, dispute_check or subject_access.
     #[arg(long, value_name = "CODE")]
     pub purpose: String,
-    /// Business date, YYYY-MM-DD; today when absent.
+    /// Business date, YYYY-MM-DD; the agent's when absent.
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<String>,
     /// Folder for the results.
@@ -145,7 +151,10 @@ pub fn consent_digest(file: &Path) -> Result<String, CliError> {
 /// [`CliError`].
 pub async fn execute(args: ScreenArgs, json: bool) -> Result<Exit, CliError> {
     let purpose = args.purpose.parse().map_err(|error| CliError::new(Exit::Usage, error))?;
-    let as_of = args.as_of.as_deref().map_or_else(|| Ok(crate::clock::Clock::system().today()), date)?;
+    let as_of = match args.as_of.as_deref() {
+        Some(text) => date(text)?,
+        None => config::load(&args.dir)?.as_of.unwrap_or_else(|| crate::clock::Clock::system().today()),
+    };
     let file = ApplicantFile::read_as_of(&args.file, as_of)?;
     let consents = Consents::read(&args)?;
     let applicants: Vec<ApplicantBody> = file.0.iter().map(|applicant| body(applicant, &consents)).collect();
@@ -297,18 +306,18 @@ fn table<const N: usize>(
 }
 
 fn print(summary: &Summary<'_>, out: &Path) {
-    println!(
-        "screening {}: {} applicants in {:.1} s",
+    print_line(&format!(
+        "screening 批量筛查 {}: {} applicants in {:.1} s",
         summary.id,
         summary.applicants,
         summary.elapsed_ms as f64 / 1000.0
-    );
-    println!(
-        "{} answers, {} hits ({} by mobile number alone), {} unanswered, {} identifiers not valid",
+    ));
+    print_line(&format!(
+        "{} answers 答复, {} hits 命中 ({} by mobile number alone 仅凭手机号), {} unanswered 未答复, {} identifiers not valid 证件号无效",
         summary.answers, summary.hits, summary.weak, summary.unanswered, summary.invalid
-    );
+    ));
     if let Some(failure) = summary.failure {
-        println!("it stopped early: {failure}; run the same command again to go on");
+        print_line(&format!("it stopped early 提前结束: {failure}; run the same command again to go on"));
     }
-    println!("answers.csv, unanswered.csv and invalid.csv are in {}", out.display());
+    print_line(&format!("answers.csv, unanswered.csv and invalid.csv are in {}", out.display()));
 }

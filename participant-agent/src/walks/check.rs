@@ -70,7 +70,7 @@ pub fn identify(given: &SubjectBody, as_of: Day) -> Result<(Subject, Vec<NotAske
         }
     }
     if valid.is_empty() {
-        return Err(QueryError::NoIdentifier);
+        return Err(QueryError::NoIdentifier(not_asked));
     }
     Ok((Subject::new(valid)?, not_asked))
 }

@@ -2,6 +2,7 @@
 
 use riskveil_chain::receipt::ReceiptCode;
 use riskveil_exchange::ids::Period;
+use riskveil_exchange::query::report::NotAsked;
 use riskveil_exchange::{publish, query};
 
 use crate::ingest::IngestError;
@@ -49,8 +50,8 @@ pub enum QueryError {
     #[error("this agent does not have the role of a lender")]
     NotALender,
     /// Not one valid identifier was given.
-    #[error("there is no valid identifier to ask about")]
-    NoIdentifier,
+    #[error("there is no valid identifier to ask about{}", why(.0))]
+    NoIdentifier(Vec<NotAsked>),
     /// The policy does not allow the purpose.
     #[error("the consortium's policy does not allow this purpose")]
     PurposeNotAllowed,
@@ -72,6 +73,16 @@ pub enum QueryError {
     /// A journal of reports or screenings.
     #[error(transparent)]
     Journal(#[from] std::sync::Arc<JournalError>),
+}
+
+/// What is wrong with each identifier that was given; never the identifier.
+fn why(not_asked: &[NotAsked]) -> String {
+    let each = not_asked.iter().map(|one| {
+        let id_type = one.id_type.map_or("identifier", |id_type| id_type.as_str());
+        format!("{id_type}: {}", one.reason.as_str())
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() { ", give at least one".to_owned() } else { format!(" ({})", each.join(", ")) }
 }
 
 impl From<JournalError> for QueryError {
