@@ -73,6 +73,10 @@ pub struct Metrics {
     pub finalized_height: Gauge,
     /// Journal entries not yet in a finalized log window.
     pub unlogged_entries: Gauge,
+    /// Batches of commitments on chain, by what this member found of their range proofs.
+    pub commitment_batches: Family<Label, Gauge>,
+    /// Chunks of 64 commitments whose range proofs were made or verified.
+    pub range_proof_chunks: Family<Label, Counter>,
 }
 
 impl Metrics {
@@ -92,6 +96,8 @@ impl Metrics {
             transactions: Family::default(),
             finalized_height: Gauge::default(),
             unlogged_entries: Gauge::default(),
+            commitment_batches: Family::default(),
+            range_proof_chunks: Family::default(),
             registry: Registry::default(),
         };
         registry.register_with_unit("check", "Time of a check, by phase", Unit::Seconds, metrics.check_seconds.clone());
@@ -112,6 +118,16 @@ impl Metrics {
             "unlogged_entries",
             "Journal entries not yet in a finalized log window",
             metrics.unlogged_entries.clone(),
+        );
+        registry.register(
+            "commitment_batches",
+            "Batches of commitments on chain, by what was found of their range proofs",
+            metrics.commitment_batches.clone(),
+        );
+        registry.register(
+            "range_proof_chunks",
+            "Chunks of 64 commitments whose range proofs were made or verified",
+            metrics.range_proof_chunks.clone(),
         );
         Self { registry, ..metrics }
     }

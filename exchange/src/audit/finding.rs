@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::entry::{LogKind, Outcome};
 use crate::ids::{Height, MemberId, Window};
+use crate::publish::Attribute;
 use crate::query::messages::Envelope;
 
 /// What is wrong.
@@ -41,11 +42,13 @@ pub enum FindingKind {
     RepeatedC1,
     /// An entry contradicts itself or is signed by nobody.
     EntryInvalid,
+    /// A publisher's commitments have a range proof that does not hold; found by whoever verified them.
+    RangeProofInvalid,
 }
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::LenderOmitted,
         Self::ResponderOmitted,
         Self::LeafWithoutEntry,
@@ -58,6 +61,7 @@ impl FindingKind {
         Self::ConsentMismatch,
         Self::RepeatedC1,
         Self::EntryInvalid,
+        Self::RangeProofInvalid,
     ];
 
     /// The word used in reports and files.
@@ -76,6 +80,7 @@ impl FindingKind {
             Self::ConsentMismatch => "consent_mismatch",
             Self::RepeatedC1 => "repeated_c1",
             Self::EntryInvalid => "entry_invalid",
+            Self::RangeProofInvalid => "range_proof_invalid",
         }
     }
 }
@@ -137,6 +142,19 @@ pub enum Proof {
         envelope_digest: Digest32,
         /// What it signed.
         outcome: Outcome,
+    },
+    /// A batch of commitments on chain, signed by its publisher, and where its proofs fail.
+    Commitments {
+        /// The batch's number.
+        batch_seq: u32,
+        /// The block.
+        height: Height,
+        /// SHA-256 of its payload.
+        digest: Digest32,
+        /// The lowest chunk of 64 whose proof does not hold.
+        chunk: u32,
+        /// What that proof is about.
+        attribute: Attribute,
     },
     /// What was due by this header time is not on chain at a later one.
     AbsentAt {

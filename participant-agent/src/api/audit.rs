@@ -99,6 +99,7 @@ pub(super) async fn reconcile(context: Arc<Context>, call: Call) -> Answered {
     let query: ReconcileQuery = json(&call.body)?;
     let page = Page::new(query.offset, query.limit, PAGE.0, PAGE.1)?;
     let mut report = regulator.reconcile(query.from, query.through).await.map_err(|error| problem(&error))?;
+    report.findings.extend(context.range_proofs.findings(&context.ledger.view()));
     report.findings_total = report.findings.len();
     report.next = page.next(report.findings_total);
     report.findings = report.findings.into_iter().skip(page.offset).take(page.limit).collect();

@@ -11,6 +11,7 @@ use riskveil_exchange::audit::entry::LogKind;
 use riskveil_exchange::ids::{Height, Window};
 use serde_json::{Value, json};
 
+use super::commitments;
 use super::problem::{Problem, ProblemKind};
 use super::route::{Answered, Call, shown};
 use crate::context::Context;
@@ -69,6 +70,7 @@ fn status_of(context: &Context) -> Value {
         "members": genesis.members.len(),
         "state_root": view.header.state_root,
         "rows_on_chain": context.ledger.index().rows_held(),
+        "commitments": commitments::summary(context),
         "bytes_on_chain": context.figures.bytes(),
         "finality_ms": { "p50": at(50), "p95": at(95), "p99": at(99), "samples": finality.len() },
         "window": genesis.policy.window_at(genesis.genesis_time_s, view.time_s()),

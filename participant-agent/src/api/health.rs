@@ -57,6 +57,13 @@ fn text(context: &Context) -> String {
     metrics.finalized_height.set(i64::try_from(context.ledger.view().height().0).unwrap_or(i64::MAX));
     let backlog = context.query_log.backlog();
     metrics.unlogged_entries.set(i64::try_from(backlog.queries + backlog.receipts).unwrap_or(i64::MAX));
+    let counts = context.range_proofs.counts(&context.ledger.view());
+    for (found, batches) in [("unproved", counts.unproved), ("proved", counts.proved), ("invalid", counts.invalid)] {
+        metrics
+            .commitment_batches
+            .get_or_create(&[("range_proofs", found)])
+            .set(i64::try_from(batches).unwrap_or(i64::MAX));
+    }
     let mut text = context.node.metrics();
     text.truncate(text.trim_end().strip_suffix(END.trim_end()).map_or(text.len(), str::len));
     let ours = metrics.encode();

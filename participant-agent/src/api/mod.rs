@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod chain;
 pub mod checks;
+mod commitments;
 pub mod health;
 pub mod models;
 mod once;
@@ -63,6 +64,7 @@ pub static LOCAL: &[Route] = &[
     Route::get("/v1/chain/status", ANY_TOKEN, to!(chain::status)),
     Route::get("/v1/chain/headers/{height}", ANY_TOKEN, to!(chain::header)),
     Route::get("/v1/chain/finality/{height}", ANY_TOKEN, to!(chain::finality)),
+    Route::get("/v1/chain/commitments", ANY_TOKEN, to!(commitments::list)).query(&["offset", "limit"]),
     Route::get("/v1/members", ANY_TOKEN, to!(chain::members)),
     // a regulator reads the logs
     Route::get("/v1/audit/log", AUDITOR, to!(audit::log))

@@ -7,7 +7,9 @@
 
 use std::fmt;
 
-use riskveil_exchange::ids::Height;
+use riskveil_crypto::Digest32;
+use riskveil_exchange::ids::{Height, MemberId};
+use riskveil_exchange::publish::Attribute;
 use riskveil_exchange::purpose::Purpose;
 use riskveil_exchange::record::{Day, IdType};
 use serde::{Deserialize, Serialize};
@@ -248,6 +250,77 @@ pub struct CommitmentProgress {
     pub proved: u64,
     /// Of them, those on chain.
     pub published: u64,
+}
+
+/// Range proofs since the start of the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofWork {
+    /// Chunks of 64 commitments: two range proofs each.
+    pub chunks: u64,
+    /// The time they took, on all cores at the lowest priority, ms.
+    pub busy_ms: u64,
+}
+
+/// How many commitments there are and how far their range proofs are: `commitments` of `GET /v1/chain/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitmentsSummary {
+    /// Commitments on chain, of all publishers, padding included.
+    pub on_chain: u64,
+    /// Batches of them.
+    pub batches: u64,
+    /// Batches whose range proofs this member has not verified yet.
+    pub unproved: u64,
+    /// Batches whose range proofs hold.
+    pub proved: u64,
+    /// Batches with a range proof that does not hold.
+    pub invalid: u64,
+    /// Chunks of 64 commitments that wait to be verified here.
+    pub chunks_left: u64,
+    /// What this member verified.
+    pub verified: ProofWork,
+    /// A publisher's own commitments, as far as they are planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<CommitmentProgress>,
+    /// What a publisher proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<ProofWork>,
+}
+
+/// A batch of commitments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitmentBatchInfo {
+    /// Whose.
+    pub publisher: MemberId,
+    /// Its number, over all periods.
+    pub batch_seq: u32,
+    /// Commitments, padding included.
+    pub count: u32,
+    /// The block that carries it.
+    pub height: Height,
+    /// Root over its leaves.
+    pub root: Digest32,
+    /// `unproved`, `proved` or `invalid`, as this member found.
+    pub range_proofs: String,
+    /// For `invalid`: the lowest chunk of 64 whose proof does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<u32>,
+    /// For `invalid`: what that proof is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<Attribute>,
+}
+
+/// `GET /v1/chain/commitments`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitmentsPage {
+    /// As in `GET /v1/chain/status`.
+    pub summary: CommitmentsSummary,
+    /// A page of batches: invalid ones first, then the newest.
+    pub batches: Vec<CommitmentBatchInfo>,
+    /// How many batches there are.
+    pub total: usize,
+    /// The `offset` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<usize>,
 }
 
 /// `GET /v1/publications/{id}`.

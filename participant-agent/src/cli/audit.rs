@@ -360,6 +360,12 @@ fn sentence(finding: &Finding) -> String {
             Proof::SignedOutcome { publisher, outcome, .. } => {
                 text.push_str(&format!("; {publisher} signed response {}", short(&outcome.response_digest.to_hex())));
             }
+            Proof::Commitments { batch_seq, height, chunk, attribute, .. } => {
+                let what = attribute.as_str();
+                text.push_str(&format!(
+                    "; the proof of {what} in chunk {chunk} of commitment batch {batch_seq}, block {height}"
+                ));
+            }
             Proof::AbsentAt { due_s, .. } => text.push_str(&format!("; due by {}", time(*due_s))),
         }
     }

@@ -128,4 +128,19 @@ fn print(status: &PublicationStatus, rejects: Option<&Path>) {
     let height = status.height.map(|height| format!(", final at height {height}")).unwrap_or_default();
     let sealed = if status.sealed { "sealed 已封存" } else { "not sealed 未封存" };
     print_line(&format!("{batches} 批次{height}; snapshot 快照 {sealed}"));
+    print_line(&commitments(status));
+}
+
+/// What is said of the commitments: nobody waits for them.
+fn commitments(status: &PublicationStatus) -> String {
+    match &status.commitments {
+        Some(of) if of.published >= of.total => {
+            format!("{} commitments 承诺 on chain, with their range proofs", of.total)
+        }
+        Some(of) => format!(
+            "commitments 承诺: {} of {} proven, {} on chain; range proofs go on in the background 范围证明在后台继续",
+            of.proved, of.total, of.published
+        ),
+        None => "commitments 承诺: range proofs are made in the background 范围证明在后台生成".to_owned(),
+    }
 }

@@ -147,6 +147,13 @@ impl std::fmt::Debug for Prover {
     }
 }
 
+/// How far this publisher's commitments are, as far as they are planned.
+#[must_use]
+pub fn own_progress(context: &Context, publisher: &Publisher) -> CommitmentProgress {
+    let plans = publisher.book.commitment_plans();
+    progress_of(context, publisher, plans.iter())
+}
+
 /// How far the commitments of the records at these places are; none while they are not all planned.
 #[must_use]
 pub fn progress(context: &Context, publisher: &Publisher, places: &Range<u64>) -> Option<CommitmentProgress> {
@@ -154,10 +161,18 @@ pub fn progress(context: &Context, publisher: &Publisher, places: &Range<u64>) -
     if places.end > plans.last()?.records.end {
         return None;
     }
+    let overlapping = |plan: &&CommitmentPlan| plan.records.start < places.end && places.start < plan.records.end;
+    Some(progress_of(context, publisher, plans.iter().filter(overlapping)))
+}
+
+fn progress_of<'a>(
+    context: &Context,
+    publisher: &Publisher,
+    plans: impl Iterator<Item = &'a CommitmentPlan>,
+) -> CommitmentProgress {
     let on_chain = context.ledger.view().commitments(&context.member.id).batch_count;
     let mut progress = CommitmentProgress::default();
-    let overlapping = |plan: &&CommitmentPlan| plan.records.start < places.end && places.start < plan.records.end;
-    for plan in plans.iter().filter(overlapping) {
+    for plan in plans {
         for (batch_seq, batch) in plan.batch_seqs().zip(&plan.batches) {
             let count = u64::from(batch.count);
             progress.total += count;
@@ -166,7 +181,7 @@ pub fn progress(context: &Context, publisher: &Publisher, places: &Range<u64>) -
             progress.proved += if published { count } else { publisher.prover.proven(batch_seq) * CHUNK as u64 };
         }
     }
-    Some(progress)
+    progress
 }
 
 /// Why a batch is not on chain yet.
@@ -289,6 +304,7 @@ async fn prove(context: &Context, prover: &Prover, batch_seq: u32, batch: &Arc<U
     while let Some((chunk, proof)) = running.next().await {
         let (Ok(proof), Ok(chunk)) = (proof, u32::try_from(chunk)) else { return Err(Failed::Interrupted) };
         tokio::task::block_in_place(|| prover.keep(batch_seq, chunk, proof))?;
+        context.metrics.range_proof_chunks.get_or_create(&[("work", "made")]).inc();
         let took_ms = u64::try_from(before.elapsed().as_millis()).unwrap_or(u64::MAX);
         prover.busy_ms.fetch_add(took_ms, Ordering::Relaxed);
         before = Instant::now();

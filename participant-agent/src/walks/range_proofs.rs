@@ -19,6 +19,7 @@ use riskveil_chain::state::BatchState;
 use riskveil_chain::state::view::{FinalizedView, StateRead};
 use riskveil_crypto::Digest32;
 use riskveil_crypto::at_rest::AtRestKey;
+use riskveil_exchange::audit::{Finding, FindingKind, Proof};
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::publish::commitment::Attribute;
 use riskveil_exchange::publish::commitment_batch::{CHUNK, RangeProofInvalid, verify_chunk};
@@ -144,6 +145,20 @@ impl RangeProofs {
         counts
     }
 
+    /// What a regulator is told of a view: one finding a batch that is invalid, which names its publisher.
+    #[must_use]
+    pub fn findings(&self, view: &FinalizedView) -> Vec<Finding> {
+        let finding = |(publisher, batch_seq, batch, found): (MemberId, u32, BatchState, BatchProofs)| match found {
+            BatchProofs::Invalid { chunk, attribute } => {
+                let BatchState { height, digest, .. } = batch;
+                let proof = vec![Proof::Commitments { batch_seq, height, digest, chunk, attribute }];
+                Some(Finding::new(FindingKind::RangeProofInvalid, publisher, proof))
+            }
+            _ => None,
+        };
+        self.all(view).into_iter().filter_map(finding).collect()
+    }
+
     /// Chunks verified since the start, and the time they took on all cores, ms.
     #[must_use]
     pub fn verified(&self) -> (u64, u64) {
@@ -225,6 +240,7 @@ async fn verify(context: &Context, publisher: &MemberId, batch_seq: u32, batch: 
     while let Some((_, verified)) = running.next().await {
         done += 1;
         context.range_proofs.chunks.fetch_add(1, Ordering::Relaxed);
+        context.metrics.range_proof_chunks.get_or_create(&[("work", "verified")]).inc();
         if let Err(found) = verified
             && invalid.is_none_or(|lowest| found.chunk < lowest.chunk)
         {

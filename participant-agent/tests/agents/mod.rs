@@ -239,3 +239,14 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+/// The agent's metrics as text.
+pub async fn metrics(dir: &Path) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let config = participant_agent::config::load(dir).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(config.api_listen).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
