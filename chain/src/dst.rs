@@ -14,6 +14,10 @@ pub const HEADER: Dst = Dst::new("riskveil/v1/chain/header");
 pub const STATE_ROOT: Dst = Dst::new("riskveil/v1/chain/state-root");
 /// The consensus engine's votes and handshakes, followed by the chain id.
 pub const ENGINE: Dst = Dst::new("riskveil/v1/chain/engine");
+/// Context of the proof in an answer's evidence that an item is a dummy.
+pub const EVIDENCE_DUMMY: Dst = Dst::new("riskveil/v1/chain/evidence-dummy");
+/// Context of the proof in a log entry's evidence that an item asks about a person.
+pub const EVIDENCE_SUBJECT: Dst = Dst::new("riskveil/v1/chain/evidence-subject");
 
 /// Every tag of this room.
-pub const ALL: &[Dst] = &[GENESIS, TX_SIGNATURE, TX_ID, HEADER, STATE_ROOT, ENGINE];
+pub const ALL: &[Dst] = &[GENESIS, TX_SIGNATURE, TX_ID, HEADER, STATE_ROOT, ENGINE, EVIDENCE_DUMMY, EVIDENCE_SUBJECT];

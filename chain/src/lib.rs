@@ -5,6 +5,7 @@ pub mod block;
 pub mod dst;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod execute;
 pub mod genesis;
 pub mod index;

@@ -33,6 +33,8 @@ pub enum Kind {
     QueryLog = 32,
     /// A responder's log window, sealed.
     ReceiptLog = 33,
+    /// An evidence file.
+    Evidence = 48,
 }
 
 /// `version u16 | kind u8 | suite u8`.

@@ -12,6 +12,7 @@ use super::predicates::{
 use crate::block::Header;
 use crate::genesis::Genesis;
 use crate::ledger::genesis_header;
+use crate::receipt::Receipt;
 use crate::state::StateProof;
 use crate::tx::{TxId, tx_id};
 
@@ -78,15 +79,22 @@ impl LightClient {
     /// # Errors
     /// [`LightClientError`]: the rule that did not hold; [`LightClientError::NotLinked`] without a header.
     pub fn trust(&self, headers: &[Header], certificate: &[u8]) -> Result<TrustedHeader, LightClientError> {
-        let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
-            return Err(LightClientError::NotLinked);
-        };
+        let mut trusted = self.trust_all(headers, certificate)?;
+        if trusted.is_empty() { Err(LightClientError::NotLinked) } else { Ok(trusted.swap_remove(0)) }
+    }
+
+    /// Trusts every one of `headers`, under the same rules.
+    ///
+    /// # Errors
+    /// As [`LightClient::trust`].
+    pub fn trust_all(&self, headers: &[Header], certificate: &[u8]) -> Result<Vec<TrustedHeader>, LightClientError> {
+        let Some(last) = headers.last() else { return Err(LightClientError::NotLinked) };
         for header in headers {
             header_is_of_chain(&self.genesis, &self.chain_id, header)?;
         }
         headers_are_linked(headers)?;
         certificate_finalizes(&self.chain_id, self.committee(last.term)?, last, certificate)?;
-        Ok(TrustedHeader { header: first.clone(), digest: first.digest() })
+        Ok(headers.iter().map(|header| TrustedHeader { header: header.clone(), digest: header.digest() }).collect())
     }
 
     /// The genesis header, which needs no certificate.
@@ -145,6 +153,15 @@ impl TrustedHeader {
     #[must_use]
     pub const fn height(&self) -> Height {
         self.header.height
+    }
+
+    /// What the block made of a transaction: its receipt stands under `receipts_root`. The receipt names the transaction.
+    ///
+    /// # Errors
+    /// [`LightClientError::NotIncluded`].
+    pub fn verify_receipt(&self, receipt: &Receipt, proof: &InclusionProof) -> Result<(), LightClientError> {
+        let included = proof.verify(&self.header.receipts_root, &merkle::leaf_hash(&receipt.encode()));
+        included.map_err(|_| LightClientError::NotIncluded)
     }
 
     /// LC-7: a transaction's bytes stand in this block. That it was applied is shown by the state, not by this.

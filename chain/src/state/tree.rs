@@ -7,11 +7,11 @@
 //! - **Errors**: [`StateProofInvalid`] (whoever made the proof)
 //! - **Source**: specs/ledger.md#state-root; ADR 0003
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use riskveil_crypto::codec;
 use riskveil_crypto::digest::{self, Digest32};
-use riskveil_crypto::merkle::{self, AbsenceProof, InclusionProof};
+use riskveil_crypto::merkle::{self, AbsenceProof, InclusionProof, MerkleTree};
 use serde::{Deserialize, Serialize};
 
 use crate::dst;
@@ -110,6 +110,18 @@ impl State {
         root_of(&hashes)
     }
 
+    /// Shows what stands under each of these keys; keys without an entry are left out. Hashes the whole state once.
+    #[must_use]
+    pub fn open(&self, keys: &BTreeSet<Key>) -> OpenedEntries {
+        let tree = MerkleTree::new(self.entries.values().map(|e| e.leaf_hash).collect());
+        let held = (0u64..).zip(&self.entries).filter(|(_, (key, _))| keys.contains(*key));
+        let opened = held.filter_map(|(index, (key, entry))| {
+            let inclusion = tree.prove(index).ok()?;
+            Some((key.clone(), entry.value.clone(), inclusion))
+        });
+        OpenedEntries { size: tree.size(), entries_root: tree.root(), entries: opened.collect() }
+    }
+
     /// Shows what stands under a key, or that nothing does.
     #[must_use]
     pub fn prove(&self, key: &[u8]) -> Option<StateProof> {
@@ -129,6 +141,36 @@ impl State {
         };
         Some(StateProof { size, entries_root, claim })
     }
+}
+
+/// Entries of one state with their places, under one size and root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedEntries {
+    /// Number of entries of the whole state.
+    pub size: u64,
+    /// Merkle root over them; with the size it hashes to the state root.
+    pub entries_root: Digest32,
+    /// (key, value, where its leaf stands), ascending by key.
+    pub entries: Vec<(Key, Vec<u8>, InclusionProof)>,
+}
+
+/// Shows that `value` stands under `key` of the state with this root.
+///
+/// # Errors
+/// [`StateProofInvalid`].
+pub fn verify_entry(
+    entries_root: &Digest32,
+    key: &[u8],
+    value: &[u8],
+    inclusion: &InclusionProof,
+) -> Result<(), StateProofInvalid> {
+    inclusion.verify(entries_root, &merkle::leaf_hash(&leaf(key, value))).map_err(|_| StateProofInvalid)
+}
+
+/// The state root of `size` entries with this Merkle root.
+#[must_use]
+pub fn state_root(size: u64, entries_root: &Digest32) -> Digest32 {
+    combine(size, entries_root)
 }
 
 /// What stands under a key of the state with a given root.
@@ -241,6 +283,13 @@ mod tests {
             let mut shorter = absent.clone();
             shorter.size -= 1;
             assert!(shorter.verify(&root, &[7, i * 2 + 1]).is_err());
+        }
+        let keys = (0..20).map(|i| vec![7, i]).collect();
+        let opened = state.open(&keys);
+        assert_eq!((state_root(opened.size, &opened.entries_root), opened.entries.len()), (root, 9));
+        for (key, value, inclusion) in &opened.entries {
+            assert_eq!(verify_entry(&opened.entries_root, key, value, inclusion), Ok(()));
+            assert!(verify_entry(&opened.entries_root, key, b"another", inclusion).is_err());
         }
         assert_eq!(State::default().prove(b"x").unwrap().verify(&State::default().root(), b"x"), Ok(None));
     }

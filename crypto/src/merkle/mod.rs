@@ -14,6 +14,9 @@ use sha2::{Digest, Sha256};
 use crate::digest::Digest32;
 
 mod absence;
+mod tree;
+pub use tree::MerkleTree;
+
 pub use absence::{AbsenceProof, KeyPresent, Neighbour, prove_absence, verify_absence};
 
 /// Root of the tree without leaves: SHA-256 of nothing.

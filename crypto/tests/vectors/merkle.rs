@@ -4,7 +4,7 @@ use riskveil_crypto::{
     Digest32,
     digest::sha256,
     merkle::{
-        ConsistencyProof, EMPTY, InclusionProof, leaf_hash, node_hash, prove_absence, root, root_of_hashes,
+        ConsistencyProof, EMPTY, InclusionProof, MerkleTree, leaf_hash, node_hash, prove_absence, root, root_of_hashes,
         verify_absence,
     },
 };
@@ -150,6 +150,19 @@ fn asking_for_a_leaf_or_tree_that_is_not_there_is_refused() {
 }
 
 /// The first two bytes of a leaf, or what there is of them.
+#[test]
+fn a_tree_in_memory_has_the_root_and_every_path_of_the_recursion() {
+    for size in (0..=70).chain([127, 128, 129, 1000]) {
+        let hashes: Vec<Digest32> = (0..size as u32).map(|i| leaf_hash(&i.to_be_bytes())).collect();
+        let tree = MerkleTree::new(hashes.clone());
+        assert_eq!((tree.root(), tree.size()), (root_of_hashes(&hashes), size));
+        for index in 0..size {
+            assert_eq!(tree.prove(index), InclusionProof::prove(&hashes, index));
+        }
+        assert!(tree.prove(size).is_err() && tree.prove(u64::MAX).is_err());
+    }
+}
+
 fn key(leaf: &[u8]) -> &[u8] {
     leaf.get(..2).unwrap_or(leaf)
 }

@@ -169,7 +169,9 @@ pub struct Fact {
 }
 
 impl Fact {
-    fn of(label: &Label, found_by: IdType) -> Self {
+    /// What an opened label says of a record that was found by an identifier of this type.
+    #[must_use]
+    pub fn of(label: &Label, found_by: IdType) -> Self {
         let (overdue_days, amount_minor) = match *label.detail() {
             Detail::Match => (None, None),
             Detail::Banded { overdue_days, amount } => {
