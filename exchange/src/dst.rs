@@ -59,6 +59,17 @@ pub const LINK: Dst = Dst::new("riskveil/v1/exchange/link");
 /// Context of the range proofs of a commitment batch.
 pub const COMMITMENT_PROOF: Dst = Dst::new("riskveil/v1/exchange/commitment-proof");
 
+/// Signature and digest of a disclosure's head.
+pub const DISCLOSURE_HEAD: Dst = Dst::new("riskveil/v1/exchange/disclosure-head");
+/// Digest of a disclosure's body.
+pub const DISCLOSURE_BODY: Dst = Dst::new("riskveil/v1/exchange/disclosure-body");
+/// Context of the proof whom a disclosure's check asked about.
+pub const DISCLOSURE_PROOF: Dst = Dst::new("riskveil/v1/exchange/disclosure-proof");
+/// Context of the range proof in a disclosure.
+pub const DISCLOSURE_RANGE: Dst = Dst::new("riskveil/v1/exchange/disclosure-range");
+/// Digest of a disclosure response.
+pub const DISCLOSURE_RESPONSE: Dst = Dst::new("riskveil/v1/exchange/disclosure-response");
+
 /// Every tag of this room.
 pub const ALL: &[Dst] = &[
     OPRF_INPUT,
@@ -89,4 +100,9 @@ pub const ALL: &[Dst] = &[
     COMMITMENT_LEAF,
     LINK,
     COMMITMENT_PROOF,
+    DISCLOSURE_HEAD,
+    DISCLOSURE_BODY,
+    DISCLOSURE_PROOF,
+    DISCLOSURE_RANGE,
+    DISCLOSURE_RESPONSE,
 ];

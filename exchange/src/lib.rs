@@ -2,6 +2,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod audit;
+pub mod disclose;
 pub mod dst;
 pub mod ids;
 pub mod member;

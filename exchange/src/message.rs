@@ -29,6 +29,10 @@ pub enum Kind {
     Response = 18,
     /// What is sealed to the regulator in a query.
     SealPlaintext = 19,
+    /// The signed and logged part of a disclosure request.
+    DisclosureHead = 24,
+    /// A publisher's answer to a disclosure request.
+    DisclosureResponse = 25,
     /// A lender's log window, sealed.
     QueryLog = 32,
     /// A responder's log window, sealed.

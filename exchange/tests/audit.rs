@@ -10,7 +10,7 @@ use riskveil_crypto::oprf::input_element;
 use riskveil_crypto::seal::SealSecretKey;
 use riskveil_crypto::{Digest32, SecretBytes, codec, digest};
 use riskveil_exchange::audit::access::{AuditAction, AuditScope};
-use riskveil_exchange::audit::entry::{LogKind, QueryEntry, ReceiptEntry};
+use riskveil_exchange::audit::entry::{LenderEntry, LogKind, QueryEntry, ReceiptEntry, ResponderEntry};
 use riskveil_exchange::audit::finding::{EntryFault, Finding, FindingKind, Proof};
 use riskveil_exchange::audit::window::{LogPayload, SealTo, SealedWindow, WindowError, WindowScope, payload_budget};
 use riskveil_exchange::audit::{
@@ -94,10 +94,13 @@ impl Logs {
 
     fn open(&mut self) -> OpenedLogs {
         let mut opened = OpenedLogs::default();
-        let (lender, queries) = (self.world.lender.clone(), self.queries.clone());
+        let lender = self.world.lender.clone();
+        let queries: Vec<LenderEntry> = self.queries.iter().cloned().map(LenderEntry::Query).collect();
         self.log(&mut opened, LogKind::Queries, &lender, &queries);
         for publisher in 0..self.receipts.len() {
-            let (id, receipts) = (self.world.publishers[publisher].id.clone(), self.receipts[publisher].clone());
+            let id = self.world.publishers[publisher].id.clone();
+            let receipts: Vec<ResponderEntry> =
+                self.receipts[publisher].iter().cloned().map(ResponderEntry::Receipt).collect();
             self.log(&mut opened, LogKind::Receipts, &id, &receipts);
         }
         opened
@@ -230,7 +233,8 @@ mod windows {
     fn build(world: &mut World, entries: &[QueryEntry], budget: usize) -> Result<SealedWindow, WindowError> {
         let (scope, public) = (scope(world), world.seal.public());
         let to = SealTo { audit_key_id: AuditKeyId(0), key: &public };
-        SealedWindow::build(&scope, entries, to, 4, budget, &mut world.rng)
+        let entries: Vec<LenderEntry> = entries.iter().cloned().map(LenderEntry::Query).collect();
+        SealedWindow::build(&scope, &entries, to, 4, budget, &mut world.rng)
     }
 
     #[test]
@@ -240,20 +244,20 @@ mod windows {
         let world = &mut logs.world;
         let payload = build(world, &entries, 1 << 20).unwrap().payload;
         let scope = scope(world);
-        let opened = SealedWindow::open::<QueryEntry>(&scope, &payload.blob, &world.seal).unwrap();
-        assert_eq!(opened.entries, entries);
+        let opened = SealedWindow::open::<LenderEntry>(&scope, &payload.blob, &world.seal).unwrap();
+        assert_eq!(opened.entries, entries.into_iter().map(LenderEntry::Query).collect::<Vec<_>>());
         assert_eq!(opened.padding.len() + 2, payload.leaves.len());
         let other = SealSecretKey::generate(&mut world.rng);
-        assert!(SealedWindow::open::<QueryEntry>(&scope, &payload.blob, &other).is_err());
-        assert!(SealedWindow::open::<ReceiptEntry>(&scope, &payload.blob, &world.seal).is_err());
+        assert!(SealedWindow::open::<LenderEntry>(&scope, &payload.blob, &other).is_err());
+        assert!(SealedWindow::open::<ResponderEntry>(&scope, &payload.blob, &world.seal).is_err());
         let elsewhere = WindowScope { last_window: Window(4), ..scope.clone() };
-        assert!(SealedWindow::open::<QueryEntry>(&elsewhere, &payload.blob, &world.seal).is_err());
+        assert!(SealedWindow::open::<LenderEntry>(&elsewhere, &payload.blob, &world.seal).is_err());
         for index in [0, 4, 40, payload.blob.len() - 1] {
             let mut changed = payload.blob.clone();
             changed[index] ^= 1;
-            assert!(SealedWindow::open::<QueryEntry>(&scope, &changed, &world.seal).is_err());
+            assert!(SealedWindow::open::<LenderEntry>(&scope, &changed, &world.seal).is_err());
         }
-        assert!(SealedWindow::open::<QueryEntry>(&scope, &payload.blob[..3], &world.seal).is_err());
+        assert!(SealedWindow::open::<LenderEntry>(&scope, &payload.blob[..3], &world.seal).is_err());
     }
 
     #[test]
@@ -441,7 +445,7 @@ mod findings {
         let opened = {
             let mut opened = OpenedLogs::default();
             let lender = logs.world.lender.clone();
-            logs.log::<QueryEntry>(&mut opened, LogKind::Queries, &lender, &[]);
+            logs.log::<LenderEntry>(&mut opened, LogKind::Queries, &lender, &[]);
             opened.queries.push(riskveil_exchange::audit::Logged { entry, window: 0, on_chain: vec![false, true] });
             opened
         };
@@ -511,7 +515,7 @@ mod findings {
         let mut opened = OpenedLogs::default();
         let start_s = GENESIS_S + 7_200;
         let (lender, last) = (logs.world.lender.clone(), Window(7_200 / 60));
-        logs.add::<QueryEntry>(&mut opened, LogKind::Queries, &lender, Window(0), last, &[], start_s + 61);
+        logs.add::<LenderEntry>(&mut opened, LogKind::Queries, &lender, Window(0), last, &[], start_s + 61);
         let members: Vec<_> = logs.world.members().into_iter().filter(|member| member.roles.lender).collect();
         let input = Reconciliation {
             chain_id: &logs.world.chain_id,

@@ -21,10 +21,9 @@ use riskveil_chain::{
 };
 use riskveil_crypto::Digest32;
 use riskveil_exchange::{
-    audit::{entry::LogKind, leaf::query_leaf},
+    audit::entry::LogKind,
     ids::{MemberId, Window},
     policy::Policy,
-    query::messages::Envelope,
 };
 use tokio::sync::watch;
 
@@ -85,9 +84,8 @@ impl LeafWatch {
         Self(Arc::new(Inner { policy, genesis_time_s, state: Mutex::default() }))
     }
 
-    /// Expects the lender's leaf of an envelope that was received in `window`.
-    pub fn expect(&self, lender: &MemberId, envelope: &Envelope, window: Window) {
-        let leaf = query_leaf(&envelope.salt, &envelope.digest());
+    /// Expects the lender's leaf of what was received in `window`.
+    pub fn expect(&self, lender: &MemberId, leaf: Digest32, window: Window) {
         let mut state = self.state();
         let is_logged = state.recent.iter().any(|logged| logged.lender == *lender && logged.leaves.contains(&leaf));
         if window >= state.settled_before && !is_logged {

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::OsRng;
 use riskveil_chain::state::view::{FinalizedView, StateRead};
-use riskveil_exchange::audit::entry::ReceiptEntry;
+use riskveil_exchange::audit::entry::{ReceiptEntry, ResponderEntry};
 use riskveil_exchange::audit::window::payload_budget;
+use riskveil_exchange::disclose::refusal::took_quota;
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::policy::Policy;
 use riskveil_exchange::query::messages::{EvaluateRequest, EvaluateResponse, MessageError};
@@ -97,14 +98,24 @@ impl Default for Restored {
 
 impl Restored {
     /// Takes one receipt of the journal, oldest first.
-    pub fn receipt(&mut self, entry: &ReceiptEntry, now_s: u64) {
-        let core = &entry.core;
-        if entry.status == STATUS_EVALUATED {
-            // the limit was judged when it was evaluated
-            let _taken = self.quota.take(&core.lender, core.items.len(), core.issued_at_s, u64::MAX);
+    pub fn receipt(&mut self, entry: &ResponderEntry, now_s: u64) {
+        let (lender, nonce, issued_at_s, expires_at_s, items) = match entry {
+            ResponderEntry::Receipt(entry) => {
+                let (core, items) = (&entry.core, entry.core.items.len());
+                let used = if entry.status == STATUS_EVALUATED { items } else { 0 };
+                (&core.lender, &core.nonce, core.issued_at_s, core.expires_at_s, used)
+            }
+            ResponderEntry::Disclosure(entry) => {
+                let (head, used) = (&entry.head, usize::from(took_quota(entry.status)));
+                (&head.lender, &head.nonce, head.issued_at_s, head.expires_at_s, used)
+            }
+        };
+        if items > 0 {
+            // the limit was judged when it was answered
+            let _taken = self.quota.take(lender, items, issued_at_s, u64::MAX);
         }
-        if core.expires_at_s >= now_s {
-            let _known = self.seen.insert(&core.lender, &core.nonce, core.expires_at_s, now_s);
+        if expires_at_s >= now_s {
+            let _known = self.seen.insert(lender, nonce, expires_at_s, now_s);
         }
     }
 }

@@ -14,7 +14,7 @@ use riskveil_crypto::escrow::AuditKeyPair;
 use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::seal::SealSecretKey;
 use riskveil_crypto::{Digest32, SecretBytes, SigningKey, digest};
-use riskveil_exchange::audit::entry::LogEntry;
+use riskveil_exchange::audit::entry::{LenderEntry, ResponderEntry};
 use riskveil_exchange::audit::leaf::query_leaf;
 use riskveil_exchange::audit::{Outcome, QueryEntry, ReceiptEntry};
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
@@ -94,7 +94,7 @@ impl World {
         self.open_watching(dir, self.watch(), |_| {})
     }
 
-    fn open_watching(&self, dir: &Path, watch: LeafWatch, on_receipt: impl FnMut(&ReceiptEntry)) -> QueryLog {
+    fn open_watching(&self, dir: &Path, watch: LeafWatch, on_receipt: impl FnMut(&ResponderEntry)) -> QueryLog {
         QueryLog::open(dir, keys(), self.policy.clone(), watch, on_receipt).unwrap()
     }
 
@@ -126,6 +126,13 @@ fn numbers<E>(entries: &[(u64, E)]) -> Vec<u64> {
     entries.iter().map(|(number, _)| *number).collect()
 }
 
+fn query(entry: &LenderEntry) -> Option<&QueryEntry> {
+    match entry {
+        LenderEntry::Query(entry) => Some(entry),
+        LenderEntry::Disclosure(_) => None,
+    }
+}
+
 fn leaves(entry: &QueryEntry) -> Vec<Digest32> {
     entry.leaves()
 }
@@ -152,10 +159,11 @@ async fn an_interrupted_query_is_logged_as_unanswered_and_an_answered_one_with_i
     let entries = log.queries_up_to(Window(3), usize::MAX);
     assert_eq!(entries.len(), 2, "both are logged, each once");
     let answers = |entry: &QueryEntry| entry.envelopes.iter().filter(|one| one.outcome.is_some()).count();
-    let find = |wanted: &QueryEntry| entries.iter().find(|(_, entry)| entry.core == wanted.core).unwrap();
-    assert_eq!(answers(&find(&interrupted.entry).1), 0);
-    assert_eq!(answers(&find(&answered.entry).1), 2);
-    assert_eq!(leaves(&find(&interrupted.entry).1), leaves(&interrupted.entry));
+    let queries: Vec<&QueryEntry> = entries.iter().filter_map(|(_, entry)| query(entry)).collect();
+    let find = |wanted: &QueryEntry| *queries.iter().find(|entry| entry.core == wanted.core).unwrap();
+    assert_eq!(answers(find(&interrupted.entry)), 0);
+    assert_eq!(answers(find(&answered.entry)), 2);
+    assert_eq!(leaves(find(&interrupted.entry)), leaves(&interrupted.entry));
 }
 
 #[tokio::test]
@@ -206,7 +214,7 @@ async fn a_receipt_is_durable_when_receipt_returns_and_is_shown_on_replay() {
     }
     let (mut shown, watch) = (0, world.watch());
     let log = world.open_watching(dir.path(), watch.clone(), |receipt| {
-        assert_eq!(*receipt, entry);
+        assert_eq!(*receipt, ResponderEntry::Receipt(entry.clone()));
         shown += 1;
     });
     assert_eq!((shown, log.backlog().receipts), (40, 40));
@@ -241,7 +249,7 @@ fn a_lender_is_overdue_once_enough_windows_have_closed_and_served_again_when_it_
     let request = world.query(Shape::Check).requests.remove(0);
     let leaf = query_leaf(&request.envelope.salt, &request.envelope.digest());
     let watch = world.watch();
-    watch.expect(&world.lender, &request.envelope, Window(5));
+    watch.expect(&world.lender, leaf, Window(5));
     let last_good = world.in_window(5 + world.policy.refuse_after_windows);
     assert!(!watch.is_overdue(&world.lender, last_good + 3600), "nobody is before the logs have been read");
     watch.caught_up();
@@ -264,10 +272,10 @@ fn a_lender_that_gave_up_and_logged_before_the_receipt_was_given_owes_nothing() 
     let watch = world.watch();
     watch.logged(&world.lender, world.in_window(5), [leaf]);
     watch.tip(world.in_window(5) + 20);
-    watch.expect(&world.lender, &request.envelope, Window(5));
+    watch.expect(&world.lender, leaf, Window(5));
     assert_eq!(watch.owed(&world.lender), 0);
     watch.tip(world.in_window(9));
-    watch.expect(&world.lender, &request.envelope, Window(9));
+    watch.expect(&world.lender, leaf, Window(9));
     assert_eq!(watch.owed(&world.lender), 1, "leaves are not remembered for ever");
 }
 

@@ -24,7 +24,7 @@ use riskveil_chain::state::view::StateRead;
 use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{Digest32, digest};
 use riskveil_exchange::audit::window::payload_budget;
-use riskveil_exchange::audit::{FindingKind, LogKind, Outcome, Proof, QueryEntry, SealTo, SealedWindow, WindowScope};
+use riskveil_exchange::audit::{FindingKind, LenderEntry, LogKind, Outcome, Proof, SealTo, SealedWindow, WindowScope};
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
 use riskveil_exchange::policy::Policy;
 use riskveil_exchange::purpose::Purpose;
@@ -156,7 +156,7 @@ impl Running {
         let (policy, key) = (&self.consortium.genesis.policy, self.consortium.genesis.audit_key.seal_key);
         let to = SealTo { audit_key_id: AuditKeyId(0), key: &key };
         let budget = payload_budget(policy);
-        let payload = SealedWindow::build::<QueryEntry>(&scope, &[], to, policy.min_log_bucket, budget, &mut OsRng);
+        let payload = SealedWindow::build::<LenderEntry>(&scope, &[], to, policy.min_log_bucket, budget, &mut OsRng);
         let payload = payload.unwrap().payload;
         let built = Built {
             first,

@@ -16,7 +16,9 @@ use riskveil_crypto::evaluation::{Evaluation, EvaluationContext, blind_evaluate}
 use riskveil_crypto::label::Row;
 use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{Digest32, SecretBytes, digest};
-use riskveil_exchange::audit::{Outcome, QueryEntry, ReceiptEntry, SealTo, SealedWindow, WindowScope};
+use riskveil_exchange::audit::{
+    LenderEntry, Outcome, QueryEntry, ReceiptEntry, ResponderEntry, SealTo, SealedWindow, WindowScope,
+};
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
 use riskveil_exchange::message::{Kind, MessageHeader};
 use riskveil_exchange::publish::{PeriodKeyId, fingerprint, plan_batches, seal_record};
@@ -263,10 +265,14 @@ impl World {
     /// The lender logs the check, INST-01 logs its receipt, and INST-02 tries to log its own out of order.
     pub(crate) fn log(&mut self, check: &Check) -> [(Height, ReceiptCode); 3] {
         self.chain.at(400);
-        let queries = self.windows("LENDER-01", 0, 4, std::slice::from_ref(&check.entry));
+        let queries = self.windows("LENDER-01", 0, 4, &[LenderEntry::Query(check.entry.clone())]);
         let receipt = |at: usize| {
             let outcome = check.entry.envelopes[at].outcome.clone().unwrap();
-            ReceiptEntry::new(check.requests[at].clone(), outcome.status, outcome.response_digest)
+            ResponderEntry::Receipt(ReceiptEntry::new(
+                check.requests[at].clone(),
+                outcome.status,
+                outcome.response_digest,
+            ))
         };
         let first = self.windows("INST-01", 0, 4, &[receipt(0)]);
         let refused = self.windows("INST-02", 3, 4, &[receipt(1)]);

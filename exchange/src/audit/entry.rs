@@ -1,7 +1,7 @@
-//! What each side journals of a query and later seals to the regulator; never Z, hit or clear.
+//! What each side journals of a query or a disclosure and later seals to the regulator; never Z, hit or clear.
 //!
-//! - **Place**: B8, made by `query::session` before anything is sent and by the responder before it answers
-//! - **Shapes**: a lender's entry holds one core and one record per responder asked, answered or not; a responder's holds one
+//! - **Place**: B8, made by `query::session` and `disclose::ask` before anything is sent and by the responder before it answers
+//! - **Shapes**: a lender's query holds one core and one record per responder asked, answered or not; a responder's holds one
 //! - **Invariants**: everything needed to check an entry is inside it: envelopes are signed by the lender, outcomes by the
 //!   responder
 //! - **Source**: DESIGN.md section 4, "Request, response, log"; specs/wire.md
@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::leaf::{query_leaf, receipt_leaf};
+use crate::disclose::entry::{DisclosureEntry, DisclosureReceipt};
 use crate::dst;
 use crate::message::Kind;
 use crate::query::messages::{Envelope, EvaluateRequest, Proofs, RequestCore, outcome_statement};
@@ -22,6 +23,82 @@ pub trait LogEntry: Serialize + DeserializeOwned {
 
     /// Its leaves, in order.
     fn leaves(&self) -> Vec<Digest32>;
+}
+
+/// What a lender logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // nearly all are queries
+pub enum LenderEntry {
+    /// A check or a chunk of a screening.
+    Query(QueryEntry),
+    /// A disclosure it asked for.
+    Disclosure(DisclosureEntry),
+}
+
+impl LenderEntry {
+    /// Notes how an envelope or a disclosure was answered; false when the entry has none of this digest.
+    pub fn note_outcome(&mut self, digest: &Digest32, outcome: Outcome) -> bool {
+        match self {
+            Self::Query(entry) => entry.note_outcome(digest, outcome),
+            Self::Disclosure(entry) => entry.note_outcome(digest, outcome),
+        }
+    }
+}
+
+impl LogEntry for LenderEntry {
+    const KIND: LogKind = LogKind::Queries;
+
+    fn leaves(&self) -> Vec<Digest32> {
+        match self {
+            Self::Query(entry) => entry.leaves(),
+            Self::Disclosure(entry) => vec![entry.leaf()],
+        }
+    }
+}
+
+impl From<QueryEntry> for LenderEntry {
+    fn from(entry: QueryEntry) -> Self {
+        Self::Query(entry)
+    }
+}
+
+impl From<DisclosureEntry> for LenderEntry {
+    fn from(entry: DisclosureEntry) -> Self {
+        Self::Disclosure(entry)
+    }
+}
+
+/// What a responder logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // nearly all are receipts
+pub enum ResponderEntry {
+    /// A request to evaluate.
+    Receipt(ReceiptEntry),
+    /// A request to disclose.
+    Disclosure(DisclosureReceipt),
+}
+
+impl LogEntry for ResponderEntry {
+    const KIND: LogKind = LogKind::Receipts;
+
+    fn leaves(&self) -> Vec<Digest32> {
+        match self {
+            Self::Receipt(entry) => vec![entry.leaf()],
+            Self::Disclosure(entry) => vec![entry.leaf()],
+        }
+    }
+}
+
+impl From<ReceiptEntry> for ResponderEntry {
+    fn from(entry: ReceiptEntry) -> Self {
+        Self::Receipt(entry)
+    }
+}
+
+impl From<DisclosureReceipt> for ResponderEntry {
+    fn from(entry: DisclosureReceipt) -> Self {
+        Self::Disclosure(entry)
+    }
 }
 
 /// Whose log a window is.
@@ -45,14 +122,14 @@ impl LogKind {
     }
 }
 
-/// How a responder answered, signed by it.
+/// How a responder answered an envelope, or a publisher a disclosure's head, signed by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// 0 evaluated, otherwise the code of a refusal reason.
+    /// 0 evaluated or disclosed, otherwise the code of a refusal.
     pub status: u8,
     /// The digest of the response.
     pub response_digest: Digest32,
-    /// The responder's signature over both and the envelope digest.
+    /// The responder's signature over both and the digest of the envelope or head.
     pub signature: Signature,
 }
 
@@ -116,13 +193,10 @@ impl QueryEntry {
         let found = self.envelopes.iter_mut().find(|one| one.envelope.digest() == *envelope_digest);
         found.map(|one| one.outcome = Some(outcome)).is_some()
     }
-}
 
-impl LogEntry for QueryEntry {
-    const KIND: LogKind = LogKind::Queries;
-
-    /// One per envelope.
-    fn leaves(&self) -> Vec<Digest32> {
+    /// Its leaves, one per envelope.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<Digest32> {
         self.envelopes.iter().map(|one| query_leaf(&one.envelope.salt, &one.envelope.digest())).collect()
     }
 }
@@ -160,12 +234,10 @@ impl ReceiptEntry {
     pub fn leaf(&self) -> Digest32 {
         receipt_leaf(&self.envelope.salt, &self.envelope.digest())
     }
-}
 
-impl LogEntry for ReceiptEntry {
-    const KIND: LogKind = LogKind::Receipts;
-
-    fn leaves(&self) -> Vec<Digest32> {
-        vec![self.leaf()]
+    /// The leaf that the lender owes the chain.
+    #[must_use]
+    pub fn lender_leaf(&self) -> Digest32 {
+        query_leaf(&self.envelope.salt, &self.envelope.digest())
     }
 }

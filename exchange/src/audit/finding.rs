@@ -10,6 +10,7 @@ use riskveil_crypto::{Digest32, Signature};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::entry::{LogKind, Outcome};
+use crate::disclose::messages::DisclosureHead;
 use crate::ids::{Height, MemberId, Window};
 use crate::publish::Attribute;
 use crate::query::messages::Envelope;
@@ -18,7 +19,7 @@ use crate::query::messages::Envelope;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// A responder holds an envelope signed by a lender that did not log it.
+    /// A responder holds an envelope, or a publisher a disclosure's head, signed by a lender that did not log it.
     LenderOmitted,
     /// A lender holds a signed answer of a responder that did not log the request.
     ResponderOmitted,
@@ -134,11 +135,18 @@ pub enum Proof {
         /// The lender's signature.
         signature: Signature,
     },
+    /// A disclosure's head signed by the lender.
+    SignedDisclosure {
+        /// The head.
+        head: DisclosureHead,
+        /// The lender's signature.
+        signature: Signature,
+    },
     /// An outcome signed by a responder.
     SignedOutcome {
         /// The responder.
         publisher: MemberId,
-        /// Which envelope it answered.
+        /// Which envelope, or head of a disclosure, it answered.
         envelope_digest: Digest32,
         /// What it signed.
         outcome: Outcome,
@@ -176,6 +184,9 @@ pub struct Finding {
     pub fault: Option<EntryFault>,
     /// The request, where there is one.
     pub core_digest: Option<Digest32>,
+    /// The disclosure, where it is about one: the digest of its head.
+    #[serde(default)]
+    pub disclosure: Option<Digest32>,
     /// Its item, from 0, for `escrow_mismatch`, `seal_malformed` and `repeated_c1`.
     pub item: Option<u32>,
     /// The leaf, for `leaf_without_entry`.
@@ -190,13 +201,30 @@ impl Finding {
     /// A finding with this proof and nothing else named.
     #[must_use]
     pub const fn new(kind: FindingKind, party: MemberId, proof: Vec<Proof>) -> Self {
-        Self { kind, party, fault: None, core_digest: None, item: None, leaf: None, windows: None, proof }
+        Self {
+            kind,
+            party,
+            fault: None,
+            core_digest: None,
+            disclosure: None,
+            item: None,
+            leaf: None,
+            windows: None,
+            proof,
+        }
     }
 
     /// The same, about this request.
     #[must_use]
     pub const fn about(mut self, core_digest: Digest32) -> Self {
         self.core_digest = Some(core_digest);
+        self
+    }
+
+    /// The same, about this disclosure.
+    #[must_use]
+    pub const fn about_disclosure(mut self, head_digest: Digest32) -> Self {
+        self.disclosure = Some(head_digest);
         self
     }
 }

@@ -1,8 +1,8 @@
-//! Walk B, steps 8 to 10: what both sides log of a query, and what a regulator can prove from the logs.
+//! Walk B, steps 8 to 10: what both sides log of a query or disclosure, and what a regulator can prove from the logs.
 //!
 //! ```text
-//! lender    QueryEntry   --+ SealedWindow::build --> LogPayload --> LogQueries  --+
-//! responder ReceiptEntry --+ (leaves padded, blob sealed)       --> LogReceipts --+--> chain
+//! lender    LenderEntry    --+ SealedWindow::build --> LogPayload --> LogQueries  --+
+//! responder ResponderEntry --+ (leaves padded, blob sealed)       --> LogReceipts --+--> chain
 //! regulator <-- OpenedLogs::add <-- payloads;  reconcile --> findings;  subject_trail --> who asked about this person
 //! ```
 
@@ -17,9 +17,9 @@ pub mod subject;
 pub mod window;
 
 pub use access::{AuditAction, AuditScope};
-pub use entry::{EntryEnvelope, LogEntry, LogKind, Outcome, QueryEntry, ReceiptEntry};
+pub use entry::{EntryEnvelope, LenderEntry, LogEntry, LogKind, Outcome, QueryEntry, ReceiptEntry, ResponderEntry};
 pub use finding::{EntryFault, Finding, FindingKind, Proof};
 pub use opened::{Logged, OpenedLogs, RegulatorKey, SeenWindow};
 pub use reconcile::{ReconcileCounts, ReconcileReport, Reconciliation, other_side_from, reconcile, reconcile_windows};
-pub use subject::{SubjectTrail, subject_trail};
+pub use subject::{SubjectTrail, TrailDisclosure, subject_trail};
 pub use window::{LogPayload, LogPayloadError, SealTo, SealedWindow, WindowScope};

@@ -13,9 +13,10 @@ use riskveil_crypto::Digest32;
 use riskveil_crypto::escrow::AuditKeyPair;
 use riskveil_crypto::seal::SealSecretKey;
 
-use crate::audit::entry::{LogEntry, LogKind, QueryEntry, ReceiptEntry};
+use crate::audit::entry::{LenderEntry, LogEntry, LogKind, QueryEntry, ReceiptEntry, ResponderEntry};
 use crate::audit::finding::{EntryFault, Finding, FindingKind, Proof};
 use crate::audit::window::{LogPayload, SealedWindow, WindowScope};
+use crate::disclose::entry::{DisclosureEntry, DisclosureReceipt};
 use crate::ids::{AuditKeyId, Height, Window};
 
 /// A regulator's two secrets of one audit key.
@@ -92,10 +93,14 @@ pub struct Logged<E> {
 pub struct OpenedLogs {
     /// The windows, in the order in which they were added.
     pub windows: Vec<LoggedIn>,
-    /// Lenders' entries.
+    /// Lenders' queries.
     pub queries: Vec<Logged<QueryEntry>>,
-    /// Responders' entries.
+    /// Responders' receipts of queries.
     pub receipts: Vec<Logged<ReceiptEntry>>,
+    /// Disclosures that lenders asked for.
+    pub disclosures: Vec<Logged<DisclosureEntry>>,
+    /// Publishers' receipts of disclosures.
+    pub disclosure_receipts: Vec<Logged<DisclosureReceipt>>,
     /// What was wrong with windows.
     pub findings: Vec<Finding>,
 }
@@ -114,12 +119,22 @@ impl OpenedLogs {
         };
         match seen.kind {
             LogKind::Queries => {
-                let read = read(seen, index, &logged_in, keys, &mut self.findings);
-                self.queries.extend(read);
+                for Logged { entry, window, on_chain } in read(seen, index, &logged_in, keys, &mut self.findings) {
+                    match entry {
+                        LenderEntry::Query(entry) => self.queries.push(Logged { entry, window, on_chain }),
+                        LenderEntry::Disclosure(entry) => self.disclosures.push(Logged { entry, window, on_chain }),
+                    }
+                }
             }
             LogKind::Receipts => {
-                let read = read(seen, index, &logged_in, keys, &mut self.findings);
-                self.receipts.extend(read);
+                for Logged { entry, window, on_chain } in read(seen, index, &logged_in, keys, &mut self.findings) {
+                    match entry {
+                        ResponderEntry::Receipt(entry) => self.receipts.push(Logged { entry, window, on_chain }),
+                        ResponderEntry::Disclosure(entry) => {
+                            self.disclosure_receipts.push(Logged { entry, window, on_chain });
+                        }
+                    }
+                }
             }
         }
         self.windows.push(logged_in);

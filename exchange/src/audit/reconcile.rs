@@ -8,6 +8,8 @@
 //! - **Security**: cannot find an exchange that both sides hide
 //! - **Source**: DESIGN.md section 4, "Reconciliation finds"; specs/protocol.md#reconciliation
 
+mod disclosures;
+
 use std::collections::BTreeMap;
 
 use riskveil_crypto::{Digest32, Signature, VerifyingKey};
@@ -57,10 +59,19 @@ pub struct ReconcileCounts {
     pub receipts: u64,
     /// Envelopes that both sides logged.
     pub matched: u64,
-    /// Envelopes whose other side is not due yet.
+    /// Envelopes and disclosures whose other side is not due yet.
     pub pending: u64,
     /// Distinct requests.
     pub requests: u64,
+    /// Disclosures in lenders' logs.
+    #[serde(default)]
+    pub disclosures: u64,
+    /// Disclosures in publishers' logs.
+    #[serde(default)]
+    pub disclosure_receipts: u64,
+    /// Disclosures that both sides logged.
+    #[serde(default)]
+    pub disclosures_matched: u64,
 }
 
 /// What a reconciliation found.
@@ -91,6 +102,7 @@ pub fn reconcile_windows(input: &Reconciliation<'_>, logs: &OpenedLogs, judged: 
     state.blindings_are_fresh();
     state.lenders_logged_what_was_received();
     state.responders_logged_what_they_answered();
+    state.disclosures_hold();
     let mut findings = state.findings;
     findings.sort_by(|a, b| (a.kind, &a.party).cmp(&(b.kind, &b.party)));
     ReconcileReport { findings, counts: state.counts }
@@ -508,7 +520,11 @@ impl<'a> State<'a> {
 
     /// When the entry of a request must be on chain: its issue by a clock that may be fast, and the policy's windows.
     fn due_s(&self, core: &RequestCore) -> u64 {
-        core.issued_at_s.saturating_add(self.input.policy.clock_skew_s).saturating_add(self.grace_s())
+        self.due_at_s(core.issued_at_s)
+    }
+
+    fn due_at_s(&self, issued_at_s: u64) -> u64 {
+        issued_at_s.saturating_add(self.input.policy.clock_skew_s).saturating_add(self.grace_s())
     }
 
     /// When the other side of an entry must be on chain. Counted from when the entry was logged, because a core states whatever

@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::opened::{OpenedLogs, RegulatorKey};
 use crate::audit::request_check::{LoggedRequest, sealed_identifier};
+use crate::disclose::messages::DisclosureHead;
 use crate::ids::{Height, MemberId, Period};
 use crate::purpose::Purpose;
 use crate::query::messages::{Proofs, RequestCore};
-use crate::query::seal::SealPlaintext;
+use crate::query::seal::{Consent, SealPlaintext};
 use crate::record::{IdType, Identifier};
 
 /// One responder of a request.
@@ -31,6 +32,25 @@ pub struct TrailResponder {
     pub logged_by_lender: bool,
     /// The responder logged it.
     pub logged_by_responder: bool,
+}
+
+/// A disclosure that a lender asked for after a request about the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrailDisclosure {
+    /// Who was asked to disclose.
+    pub publisher: MemberId,
+    /// Why.
+    pub purpose: Purpose,
+    /// When, Unix seconds by the lender's clock.
+    pub issued_at_s: u64,
+    /// SHA-256 of the consent document for it.
+    pub consent_digest: Digest32,
+    /// 0 disclosed, otherwise the code of a refusal; none when no answer is logged.
+    pub status: Option<u8>,
+    /// The lender logged it.
+    pub logged_by_lender: bool,
+    /// The publisher logged it.
+    pub logged_by_publisher: bool,
 }
 
 /// One request about the person.
@@ -58,6 +78,9 @@ pub struct SubjectTrail {
     pub by_escrow: bool,
     /// Who was asked, by name.
     pub responders: Vec<TrailResponder>,
+    /// What was asked to be disclosed afterwards, oldest first.
+    #[serde(default)]
+    pub disclosures: Vec<TrailDisclosure>,
     /// The first block that logged it.
     pub height: Height,
 }
@@ -72,6 +95,7 @@ struct Asked<'a> {
     proofs: &'a Proofs,
     seal: &'a [u8],
     responders: BTreeMap<&'a MemberId, TrailResponder>,
+    envelopes: Vec<Digest32>,
     height: Height,
 }
 
@@ -82,8 +106,10 @@ pub fn subject_trail(logs: &OpenedLogs, keys: &[RegulatorKey<'_>], identifiers: 
         .iter()
         .map(|identifier| Wanted { identifier, element: input_element(&identifier.oprf_input()).ok() })
         .collect();
+    let disclosures = disclosures_by_check(logs);
+    let requests = distinct_requests(logs);
     let mut trail: Vec<SubjectTrail> =
-        distinct_requests(logs).iter().flat_map(|(digest, asked)| search(digest, asked, keys, &wanted)).collect();
+        requests.iter().flat_map(|(digest, asked)| search(digest, asked, keys, &wanted, &disclosures)).collect();
     trail.sort_by_key(|one| (one.issued_at_s, one.core_digest, one.subject, one.id_type));
     trail
 }
@@ -94,6 +120,7 @@ fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
         let (entry, height) = (&logged.entry, height_of(logs, logged.window));
         let asked = note(&mut requests, &entry.core, &entry.proofs, &entry.seal, height);
         for one in &entry.envelopes {
+            asked.envelopes.push(one.envelope.digest());
             let responder = responder(asked, &one.envelope.publisher);
             responder.logged_by_lender = true;
             responder.status = responder.status.or(one.outcome.as_ref().map(|outcome| outcome.status));
@@ -102,6 +129,7 @@ fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
     for logged in &logs.receipts {
         let (entry, height) = (&logged.entry, height_of(logs, logged.window));
         let asked = note(&mut requests, &entry.core, &entry.proofs, &entry.seal, height);
+        asked.envelopes.push(entry.envelope.digest());
         let responder = responder(asked, &entry.envelope.publisher);
         responder.logged_by_responder = true;
         responder.status = Some(entry.status);
@@ -121,6 +149,7 @@ fn note<'a, 'm>(
         proofs,
         seal,
         responders: BTreeMap::new(),
+        envelopes: Vec::new(),
         height,
     });
     asked.height = asked.height.min(height);
@@ -145,6 +174,7 @@ fn search(
     asked: &Asked<'_>,
     keys: &[RegulatorKey<'_>],
     wanted: &[Wanted<'_>],
+    disclosures: &BTreeMap<Digest32, Vec<TrailDisclosure>>,
 ) -> Vec<SubjectTrail> {
     let core = asked.core;
     let Some(key) = keys.iter().find(|key| key.id == core.audit_key_id) else { return Vec::new() };
@@ -173,9 +203,62 @@ fn search(
                 by_seal,
                 by_escrow,
                 responders: asked.responders.values().cloned().collect(),
+                disclosures: disclosed_after(asked, disclosures),
                 height: asked.height,
             });
         }
     }
     found
+}
+
+/// Disclosures that name one of the request's envelopes, oldest first.
+fn disclosed_after(asked: &Asked<'_>, disclosures: &BTreeMap<Digest32, Vec<TrailDisclosure>>) -> Vec<TrailDisclosure> {
+    let mut envelopes = asked.envelopes.clone();
+    envelopes.sort_unstable();
+    envelopes.dedup();
+    let mut found: Vec<TrailDisclosure> =
+        envelopes.iter().filter_map(|envelope| disclosures.get(envelope)).flatten().cloned().collect();
+    found.sort_by(|a, b| (a.issued_at_s, &a.publisher).cmp(&(b.issued_at_s, &b.publisher)));
+    found
+}
+
+/// Every logged disclosure once, by the envelope of its check.
+fn disclosures_by_check(logs: &OpenedLogs) -> BTreeMap<Digest32, Vec<TrailDisclosure>> {
+    let mut by_head: BTreeMap<Digest32, (Digest32, TrailDisclosure)> = BTreeMap::new();
+    for logged in &logs.disclosures {
+        let entry = &logged.entry;
+        let (_, one) = disclosure(&mut by_head, &entry.head, &entry.consent);
+        one.logged_by_lender = true;
+        one.status = one.status.or(entry.outcome.as_ref().map(|outcome| outcome.status));
+    }
+    for logged in &logs.disclosure_receipts {
+        let entry = &logged.entry;
+        let (_, one) = disclosure(&mut by_head, &entry.head, &entry.consent);
+        one.logged_by_publisher = true;
+        one.status = Some(entry.status);
+    }
+    let mut by_check: BTreeMap<Digest32, Vec<TrailDisclosure>> = BTreeMap::new();
+    for (check, one) in by_head.into_values() {
+        by_check.entry(check).or_default().push(one);
+    }
+    by_check
+}
+
+fn disclosure<'m>(
+    by_head: &'m mut BTreeMap<Digest32, (Digest32, TrailDisclosure)>,
+    head: &DisclosureHead,
+    consent: &Consent,
+) -> &'m mut (Digest32, TrailDisclosure) {
+    by_head.entry(head.digest()).or_insert_with(|| {
+        let one = TrailDisclosure {
+            publisher: head.publisher.clone(),
+            purpose: head.purpose,
+            issued_at_s: head.issued_at_s,
+            consent_digest: consent.digest,
+            status: None,
+            logged_by_lender: false,
+            logged_by_publisher: false,
+        };
+        (head.check, one)
+    })
 }

@@ -332,6 +332,11 @@ fn facts(
 
 /// Condition 6, second half: a found row opened, was withdrawn or has expired.
 fn open(slot: &FoundSlot, key: &PeriodKeyId, found_by: IdType, as_of: Day) -> Result<Option<Fact>, NotAnswered> {
+    Ok(open_slot(slot, key, as_of)?.map(|label| Fact::of(&label, found_by)))
+}
+
+/// The label of a found row, unless it was withdrawn or has expired.
+pub(crate) fn open_slot(slot: &FoundSlot, key: &PeriodKeyId, as_of: Day) -> Result<Option<Label>, NotAnswered> {
     if slot.found.withdrawn {
         return Ok(None);
     }
@@ -339,5 +344,5 @@ fn open(slot: &FoundSlot, key: &PeriodKeyId, found_by: IdType, as_of: Day) -> Re
     let bytes = open_label(&slot.label_key, &aad, &slot.found.row)
         .map_err(|_| NotAnswered::Malformed(MalformedReason::RowUnopenable))?;
     let label = Label::decode(&bytes).map_err(|_| NotAnswered::Malformed(MalformedReason::LabelInvalid))?;
-    Ok(if label.is_expired(as_of) { None } else { Some(Fact::of(&label, found_by)) })
+    Ok(if label.is_expired(as_of) { None } else { Some(label) })
 }

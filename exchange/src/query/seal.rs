@@ -14,7 +14,7 @@ use rand_core::{CryptoRng, RngCore};
 use riskveil_crypto::digest::hash;
 use riskveil_crypto::seal::SEAL_OVERHEAD;
 use riskveil_crypto::{Digest32, codec, merkle};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::dst;
@@ -74,7 +74,7 @@ impl fmt::Debug for SealedItem {
 }
 
 /// The consent of one subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
     /// SHA-256 of the consent document; zero for a padding subject.
     pub digest: Digest32,

@@ -449,7 +449,48 @@ pub struct AskedOutput {
     pub output: PrfOutput,
 }
 
+/// What was kept of a query is not what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kept secrets are not those of the query")]
+pub struct KeptMismatch;
+
 impl AwaitingEvaluations {
+    /// A query as it awaited its answers, from its log entry and what its lender kept of every item: whom it asks about, if
+    /// anyone, and s.
+    ///
+    /// # Errors
+    /// [`KeptMismatch`] when there is not one secret an item, or one is not its item's.
+    pub fn restore(
+        entry: &QueryEntry,
+        items: &[(Option<&Identifier>, &SecretBytes<32>)],
+    ) -> Result<Self, KeptMismatch> {
+        let core = entry.core.clone();
+        if items.len() != core.items.len() {
+            return Err(KeptMismatch);
+        }
+        let secrets: Result<Vec<EscrowSecret>, _> =
+            items.iter().zip(&core.items).map(|((_, s), item)| EscrowSecret::from_evidence(s, item)).collect();
+        let asked = items
+            .iter()
+            .map(|(identifier, _)| identifier.map(|one| Asked { id_type: one.id_type(), input: one.oprf_input() }));
+        let addressed = entry.envelopes.iter().map(|EntryEnvelope { envelope, .. }| {
+            (envelope.publisher.clone(), AddressedTo { k: envelope.k, envelope_digest: envelope.digest() })
+        });
+        Ok(Self {
+            core_digest: core.digest(),
+            addressed: addressed.collect(),
+            secrets: secrets.map_err(|_| KeptMismatch)?,
+            asked: asked.collect(),
+            core,
+        })
+    }
+
+    /// The escrow secret of an item.
+    #[must_use]
+    pub fn secret(&self, item: usize) -> Option<&EscrowSecret> {
+        self.secrets.get(item)
+    }
+
     /// The core that was sent.
     #[must_use]
     pub const fn core(&self) -> &RequestCore {

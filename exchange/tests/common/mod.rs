@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // every test file includes this one and uses its part
 
+pub mod disclosure;
+
 use std::collections::BTreeMap;
 
 use rand::SeedableRng;

@@ -76,7 +76,7 @@ pub(super) async fn log(context: Arc<Context>, call: Call) -> Answered {
         limit: page.limit,
     };
     let mut listed = regulator.log(filter).await.map_err(|error| problem(&error))?;
-    listed.next = page.next(listed.matching);
+    listed.next = page.next(listed.matching.max(listed.matching_disclosures));
     shown(&listed)
 }
 

@@ -22,7 +22,7 @@ use super::words;
 use crate::api::audit::{ReconcileQuery, SubjectQuery};
 use crate::api::auth::Role;
 use crate::config;
-use crate::regulator::{AuditLine, LogPage, Reconciled, SubjectReport};
+use crate::regulator::{AuditLine, DisclosureLine, LogPage, Reconciled, SubjectReport};
 use crate::run::read_genesis;
 
 /// How long a reconciliation may take.
@@ -199,6 +199,11 @@ async fn log(args: LogArgs, json: bool) -> Result<Exit, CliError> {
         print_line("  a query stands here once its log window has closed and is on the chain 窗口结束并上链后才可见");
     }
     page.entries.iter().for_each(print_query);
+    if page.matching_disclosures > 0 {
+        let shown = page.disclosures.len();
+        print_line(&format!("{shown} of {} disclosures 披露", page.matching_disclosures));
+        page.disclosures.iter().for_each(print_disclosure);
+    }
     Ok(Exit::Done)
 }
 
@@ -283,6 +288,25 @@ fn print_query(line: &AuditLine) {
     print_line(&format!("    asked 应答方 {}", responders.join(", ")));
 }
 
+fn print_disclosure(line: &DisclosureLine) {
+    print_line(&format!(
+        "{}  {} {} window 窗口 {} block 区块 {} disclosure 披露 {}",
+        time(line.issued_at_s),
+        line.lender,
+        words::both(line.purpose.word()),
+        line.last_window,
+        line.height,
+        short(&line.disclosure.to_hex())
+    ));
+    let request = line.core_digest.map_or_else(|| "not read".to_owned(), |digest| short(&digest.to_hex()).to_owned());
+    print_line(&format!(
+        "    asked 应答方 {} {}, after request 原查询 {request}, consent 授权 {}",
+        line.publisher,
+        words::both(&line.status),
+        short(&line.consent_digest.to_hex())
+    ));
+}
+
 fn print_trail(one: &SubjectTrail) {
     let found = match (one.by_seal, one.by_escrow) {
         (true, true) => "found by seal and ciphertext 密封与密文均相符",
@@ -312,6 +336,16 @@ fn print_trail(one: &SubjectTrail) {
             words::both(&crate::regulator::status_word(responder.status))
         ));
     }
+    for disclosure in &one.disclosures {
+        print_line(&format!(
+            "    {} asked to disclose 请求披露 {:<14} {}, {}, consent 授权 {}",
+            time(disclosure.issued_at_s),
+            disclosure.publisher,
+            words::both(&crate::regulator::disclosure_word(disclosure.status)),
+            words::both(disclosure.purpose.word()),
+            short(&disclosure.consent_digest.to_hex())
+        ));
+    }
 }
 
 fn print_reconciled(report: &Reconciled) {
@@ -322,6 +356,10 @@ fn print_reconciled(report: &Reconciled) {
     print_line(&format!(
         "{} queries 查询 with {} envelopes, {} receipts 回执, {} matched 相符, {} pending 待定, {} requests checked",
         report.queries, report.envelopes, report.receipts, report.matched, report.pending, report.requests
+    ));
+    print_line(&format!(
+        "{} disclosures 披露 asked for, {} received, {} matched 相符",
+        report.disclosures, report.disclosure_receipts, report.disclosures_matched
     ));
     if report.excused > 0 {
         print_line(&format!("{} findings excused: the chain stood still meanwhile", report.excused));
@@ -346,6 +384,9 @@ fn sentence(finding: &Finding) -> String {
     if let Some(digest) = finding.core_digest {
         text.push_str(&format!(" request {}", short(&digest.to_hex())));
     }
+    if let Some(digest) = finding.disclosure {
+        text.push_str(&format!(" disclosure {}", short(&digest.to_hex())));
+    }
     if let Some(item) = finding.item {
         text.push_str(&format!(" item {item}"));
     }
@@ -356,6 +397,9 @@ fn sentence(finding: &Finding) -> String {
             }
             Proof::SignedEnvelope { envelope, .. } => {
                 text.push_str(&format!("; envelope {} to {}", short(&envelope.digest().to_hex()), envelope.publisher));
+            }
+            Proof::SignedDisclosure { head, .. } => {
+                text.push_str(&format!("; disclosure {} to {}", short(&head.digest().to_hex()), head.publisher));
             }
             Proof::SignedOutcome { publisher, outcome, .. } => {
                 text.push_str(&format!("; {publisher} signed response {}", short(&outcome.response_digest.to_hex())));

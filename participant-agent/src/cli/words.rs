@@ -28,6 +28,7 @@ const WORDS: &[(&str, &str)] = &[
     ("malformed", "答复无效"),
     ("evaluated", "已应答"),
     ("unanswered", "未应答"),
+    ("disclosed", "已披露"),
     ("not_sent", "未发送"),
     ("blacklist", "黑名单"),
     ("overdue", "逾期"),
@@ -87,6 +88,22 @@ const WORDS: &[(&str, &str)] = &[
     ("purpose_not_allowed", "用途不被允许"),
     ("signature_invalid", "签名无效"),
     ("not_addressed", "不是发给该机构的请求"),
+    // disclosure
+    ("check_unknown", "对方没有应答过该查询"),
+    ("no_matching_record", "没有相符的记录"),
+    ("not_committed", "记录的承诺尚未上链"),
+    ("out_of_range", "数值不在所问范围内"),
+    ("undecodable", "应答无法解析"),
+    ("wrong_publisher", "应答机构不符"),
+    ("wrong_request", "应答的不是本次请求"),
+    ("status_unknown", "应答状态不明"),
+    ("refusal_not_empty", "拒绝中带有内容"),
+    ("answer_malformed", "答非所问"),
+    ("not_on_chain", "链上没有该承诺"),
+    ("link_mismatch", "标签指向另一承诺"),
+    ("static_facts_mismatch", "承诺的主体或事实与标签不符"),
+    ("opening_invalid", "数值与承诺不符"),
+    ("value_contradicts_label", "标签与承诺的数值矛盾"),
     ("no_consent", "缺少授权"),
     ("no_identifier", "没有有效的证件号"),
     // findings
@@ -125,6 +142,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use riskveil_exchange::audit::FindingKind;
+    use riskveil_exchange::disclose::{DisclosureFault, DisclosureRefusal};
     use riskveil_exchange::purpose::Purpose;
     use riskveil_exchange::query::{MalformedReason, RefusalReason, UnavailableReason};
     use riskveil_exchange::record::{Category, IdType, RejectReason};
@@ -140,6 +158,8 @@ mod tests {
         words.extend(UnavailableReason::ALL.iter().map(|one| one.as_str()));
         words.extend(MalformedReason::ALL.iter().map(|one| one.as_str()));
         words.extend(RefusalReason::ALL.iter().map(|one| one.as_str()));
+        words.extend(DisclosureRefusal::ALL.iter().map(|one| one.as_str()));
+        words.extend(DisclosureFault::ALL.iter().map(|one| one.as_str()));
         words.extend(RejectReason::ALL.iter().map(|one| one.as_str()));
         words.extend(FindingKind::ALL.iter().map(|one| one.as_str()));
         for word in words {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use riskveil_crypto::{Digest32, codec};
 use riskveil_exchange::{
-    audit::entry::{Outcome, QueryEntry, ReceiptEntry},
-    ids::Window,
+    audit::entry::{LenderEntry, Outcome, QueryEntry, ReceiptEntry, ResponderEntry},
+    disclose::entry::{DisclosureEntry, DisclosureReceipt},
+    ids::{MemberId, Window},
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,17 @@ pub(super) enum QueryFrame {
     Finished { number: u64, window: Window, outcomes: Vec<(Digest32, Outcome)> },
     /// A built window.
     Built(Built),
+    /// A disclosure about to be asked for; `Finished` follows as for a query.
+    Asked { number: u64, entry: DisclosureEntry },
+}
+
+impl QueryFrame {
+    pub(super) fn begun(number: u64, entry: LenderEntry) -> Self {
+        match entry {
+            LenderEntry::Query(entry) => Self::Begun { number, entry },
+            LenderEntry::Disclosure(entry) => Self::Asked { number, entry },
+        }
+    }
 }
 
 /// One step in `receipts.log`.
@@ -35,6 +47,25 @@ pub(super) enum ReceiptFrame {
     Given { number: u64, window: Window, entry: ReceiptEntry },
     /// A built window.
     Built(Built),
+    /// An answer to a disclosure about to leave, and the window that was open.
+    Disclosed { number: u64, window: Window, entry: DisclosureReceipt },
+}
+
+impl ReceiptFrame {
+    pub(super) fn given(number: u64, window: Window, entry: ResponderEntry) -> Self {
+        match entry {
+            ResponderEntry::Receipt(entry) => Self::Given { number, window, entry },
+            ResponderEntry::Disclosure(entry) => Self::Disclosed { number, window, entry },
+        }
+    }
+}
+
+/// Who owes the chain which leaf for what was received.
+pub(super) fn owed(entry: &ResponderEntry) -> (&MemberId, Digest32) {
+    match entry {
+        ResponderEntry::Receipt(entry) => (&entry.core.lender, entry.lender_leaf()),
+        ResponderEntry::Disclosure(entry) => (&entry.head.lender, entry.lender_leaf()),
+    }
 }
 
 /// A log payload as it was drawn: leaves, padding and sealed blob. It is what goes on chain, however often it is sent.
@@ -127,9 +158,9 @@ impl<E: Serialize + Clone> Waiting<E> {
 pub(super) struct Book {
     open_window: Window,
     next_number: u64,
-    under_way: BTreeMap<u64, QueryEntry>,
-    pub(super) queries: Waiting<QueryEntry>,
-    pub(super) receipts: Waiting<ReceiptEntry>,
+    under_way: BTreeMap<u64, LenderEntry>,
+    pub(super) queries: Waiting<LenderEntry>,
+    pub(super) receipts: Waiting<ResponderEntry>,
 }
 
 impl Book {
@@ -149,7 +180,7 @@ impl Book {
     }
 
     /// Takes an entry that is durable and about to be sent.
-    pub(super) fn begun(&mut self, number: u64, entry: QueryEntry) {
+    pub(super) fn begun(&mut self, number: u64, entry: LenderEntry) {
         self.saw_number(number);
         self.under_way.insert(number, entry);
     }
@@ -157,9 +188,9 @@ impl Book {
     /// Moves an entry from under way to waiting, in the window that is open; none if it is not under way.
     pub(super) fn finish(&mut self, number: u64, outcomes: &[(Digest32, Outcome)]) -> Option<Window> {
         let mut entry = self.under_way.remove(&number)?;
-        for (envelope_digest, outcome) in outcomes {
-            if !entry.note_outcome(envelope_digest, outcome.clone()) {
-                tracing::error!("an outcome names an envelope that was not journalled");
+        for (digest, outcome) in outcomes {
+            if !entry.note_outcome(digest, outcome.clone()) {
+                tracing::error!("an outcome names a request that was not journalled");
             }
         }
         self.queries.push(number, self.open_window, entry);
@@ -167,7 +198,7 @@ impl Book {
     }
 
     /// Takes a receipt that is durable.
-    pub(super) fn given(&mut self, number: u64, window: Window, entry: ReceiptEntry) {
+    pub(super) fn given(&mut self, number: u64, window: Window, entry: ResponderEntry) {
         self.saw_number(number);
         self.receipts.push(number, window, entry);
     }
@@ -183,7 +214,8 @@ impl Book {
 
     pub(super) fn replay_query(&mut self, frame: QueryFrame) {
         match frame {
-            QueryFrame::Begun { number, entry } => self.begun(number, entry),
+            QueryFrame::Begun { number, entry } => self.begun(number, entry.into()),
+            QueryFrame::Asked { number, entry } => self.begun(number, entry.into()),
             QueryFrame::Finished { number, window, outcomes } => {
                 self.set_open_window(window);
                 // A window can be built before the frame that says how one of its entries finished: then it is not under way.
@@ -196,18 +228,25 @@ impl Book {
         }
     }
 
-    pub(super) fn replay_receipt(&mut self, frame: ReceiptFrame, watch: &LeafWatch) {
-        match frame {
-            ReceiptFrame::Given { number, window, entry } => {
-                self.set_open_window(window);
-                watch.expect(&entry.core.lender, &entry.envelope, window);
-                self.given(number, window, entry);
-            }
+    pub(super) fn replay_receipt(
+        &mut self,
+        frame: ReceiptFrame,
+        watch: &LeafWatch,
+        on_receipt: &mut impl FnMut(&ResponderEntry),
+    ) {
+        let (number, window, entry) = match frame {
+            ReceiptFrame::Given { number, window, entry } => (number, window, ResponderEntry::Receipt(entry)),
+            ReceiptFrame::Disclosed { number, window, entry } => (number, window, ResponderEntry::Disclosure(entry)),
             ReceiptFrame::Built(built) => {
                 watch.resume(built.settled_before);
-                self.receipts.built(built);
+                return self.receipts.built(built);
             }
-        }
+        };
+        on_receipt(&entry);
+        self.set_open_window(window);
+        let (lender, leaf) = owed(&entry);
+        watch.expect(lender, leaf, window);
+        self.given(number, window, entry);
     }
 
     /// After a replay nobody waits for answers: what is under way has finished unanswered.

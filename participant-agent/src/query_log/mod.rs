@@ -23,7 +23,7 @@ use std::{
 use riskveil_crypto::{Digest32, at_rest::AtRestKey};
 use riskveil_exchange::{
     audit::{
-        entry::{Outcome, QueryEntry, ReceiptEntry},
+        entry::{LenderEntry, Outcome, ResponderEntry},
         window::{WindowError, check_loggable},
     },
     ids::Window,
@@ -57,7 +57,7 @@ impl From<JournalError> for QueryLogError {
     }
 }
 
-/// A query under way. Dropping it without [`QueryLog::finish`] logs what was sent as unanswered.
+/// A query or disclosure under way. Dropping it without [`QueryLog::finish`] logs what was sent as unanswered.
 #[derive(Debug)]
 #[must_use = "dropping it logs the query as unanswered"]
 pub struct QueryTicket {
@@ -120,15 +120,12 @@ impl QueryLog {
         keys: QueryLogKeys,
         policy: Policy,
         watch: LeafWatch,
-        mut on_receipt: impl FnMut(&ReceiptEntry),
+        mut on_receipt: impl FnMut(&ResponderEntry),
     ) -> Result<Self, QueryLogError> {
         let mut book = Book::default();
         let (queries, _) = Journal::open_with(journal_dir, "queries", keys.queries, |frame| book.replay_query(frame))?;
         let (receipts, _) = Journal::open_with(journal_dir, "receipts", keys.receipts, |frame| {
-            if let ReceiptFrame::Given { entry, .. } = &frame {
-                on_receipt(entry);
-            }
-            book.replay_receipt(frame, &watch);
+            book.replay_receipt(frame, &watch, &mut on_receipt);
         })?;
         let interrupted = book.settle_interrupted();
         if interrupted > 0 {
@@ -138,19 +135,20 @@ impl QueryLog {
         Ok(Self(Arc::new(Shared { queries, receipts, book: Mutex::new(book), watch, policy })))
     }
 
-    /// Makes a query with all its envelopes durable; only when this returns `Ok` may the envelopes be sent.
+    /// Makes a query with all its envelopes, or a disclosure, durable; only when this returns `Ok` may it be sent.
     ///
     /// # Errors
     /// [`QueryLogError::TooLarge`] when no window can hold it, [`QueryLogError::Journal`] when the disk refuses: do not send.
-    pub async fn begin(&self, entry: QueryEntry) -> Result<QueryTicket, QueryLogError> {
+    pub async fn begin(&self, entry: impl Into<LenderEntry>) -> Result<QueryTicket, QueryLogError> {
+        let entry = entry.into();
         check_loggable(&entry, &self.0.policy)?;
         let number = self.book().draw_number();
-        self.0.queries.append(QueryFrame::Begun { number, entry: entry.clone() }).await?;
+        self.0.queries.append(QueryFrame::begun(number, entry.clone())).await?;
         self.book().begun(number, entry);
         Ok(QueryTicket { number, log: self.clone(), finished: false })
     }
 
-    /// Records how responders answered, by envelope digest; who is not named did not answer. Does not wait for the disk:
+    /// Records how responders answered, by the digest of the envelope or head; who is not named did not answer. Does not wait for the disk:
     /// what a crash takes here is logged as unanswered.
     pub fn finish(&self, mut ticket: QueryTicket, outcomes: Vec<(Digest32, Outcome)>) {
         ticket.finished = true;
@@ -162,15 +160,17 @@ impl QueryLog {
     /// # Errors
     /// [`QueryLogError::TooLarge`] when no window can hold it, [`QueryLogError::Journal`] when the disk refuses: do not
     /// answer.
-    pub async fn receipt(&self, entry: ReceiptEntry) -> Result<(), QueryLogError> {
+    pub async fn receipt(&self, entry: impl Into<ResponderEntry>) -> Result<(), QueryLogError> {
+        let entry = entry.into();
         check_loggable(&entry, &self.0.policy)?;
         let (number, window) = {
             let mut book = self.book();
             let window = book.open_window();
-            self.0.watch.expect(&entry.core.lender, &entry.envelope, window);
+            let (lender, leaf) = book::owed(&entry);
+            self.0.watch.expect(lender, leaf, window);
             (book.draw_number(), window)
         };
-        self.0.receipts.append(ReceiptFrame::Given { number, window, entry: entry.clone() }).await?;
+        self.0.receipts.append(ReceiptFrame::given(number, window, entry.clone())).await?;
         self.book().given(number, window, entry);
         Ok(())
     }
@@ -188,13 +188,13 @@ impl QueryLog {
 
     /// Queries that finished in windows up to `closed`, oldest first, together at most `max_bytes` (but at least one).
     #[must_use]
-    pub fn queries_up_to(&self, closed: Window, max_bytes: usize) -> Vec<(u64, QueryEntry)> {
+    pub fn queries_up_to(&self, closed: Window, max_bytes: usize) -> Vec<(u64, LenderEntry)> {
         self.book().queries.up_to(closed, max_bytes)
     }
 
     /// Receipts given in windows up to `closed`, oldest first, together at most `max_bytes` (but at least one).
     #[must_use]
-    pub fn receipts_up_to(&self, closed: Window, max_bytes: usize) -> Vec<(u64, ReceiptEntry)> {
+    pub fn receipts_up_to(&self, closed: Window, max_bytes: usize) -> Vec<(u64, ResponderEntry)> {
         self.book().receipts.up_to(closed, max_bytes)
     }
 

@@ -7,7 +7,8 @@
 
 use riskveil_crypto::Digest32;
 use riskveil_exchange::{
-    audit::{Outcome, QueryEntry, RegulatorKey, opened::LoggedIn, request_check::LoggedRequest},
+    audit::{OpenedLogs, Outcome, QueryEntry, RegulatorKey, opened::LoggedIn, request_check::LoggedRequest},
+    disclose::{DisclosureEntry, DisclosureRefusal, refusal::STATUS_DISCLOSED},
     ids::{Height, MemberId, Window},
     purpose::Purpose,
     query::{
@@ -41,6 +42,57 @@ pub struct AuditLine {
     pub subjects: Option<Vec<AuditSubject>>,
     /// Everyone it was sent to.
     pub responders: Vec<AuditResponder>,
+}
+
+/// One disclosure as a lender logged it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DisclosureLine {
+    /// First window of the log it stands in.
+    pub first_window: Window,
+    /// Last window of the log it stands in.
+    pub last_window: Window,
+    /// The block that carries that log.
+    pub height: Height,
+    /// Who asked.
+    pub lender: MemberId,
+    /// Who was asked.
+    pub publisher: MemberId,
+    /// When, Unix seconds by the lender's clock.
+    pub issued_at_s: u64,
+    /// Why.
+    pub purpose: Purpose,
+    /// SHA-256 of the consent document for it.
+    pub consent_digest: Digest32,
+    /// Names the disclosure; the publisher's receipt names the same digest.
+    pub disclosure: Digest32,
+    /// The query it follows, which says about whom; none when that stands in no log that was read.
+    pub core_digest: Option<Digest32>,
+    /// `disclosed`, the reason of a refusal, or `unanswered`.
+    pub status: String,
+}
+
+impl DisclosureLine {
+    /// The line of one entry; the query is looked for in `logs`.
+    #[must_use]
+    pub fn new(logged_in: &LoggedIn, entry: &DisclosureEntry, logs: &OpenedLogs) -> Self {
+        let head = &entry.head;
+        let sent = logs.queries.iter().flat_map(|logged| &logged.entry.envelopes).map(|one| &one.envelope);
+        let received = logs.receipts.iter().map(|logged| &logged.entry.envelope);
+        let mut checks = sent.chain(received).filter(|envelope| envelope.publisher == head.publisher);
+        Self {
+            first_window: logged_in.scope.first_window,
+            last_window: logged_in.scope.last_window,
+            height: logged_in.height,
+            lender: head.lender.clone(),
+            publisher: head.publisher.clone(),
+            issued_at_s: head.issued_at_s,
+            purpose: head.purpose,
+            consent_digest: entry.consent.digest,
+            disclosure: head.digest(),
+            core_digest: checks.find(|envelope| envelope.digest() == head.check).map(|envelope| envelope.core_digest),
+            status: disclosure_word(entry.outcome.as_ref().map(|outcome| outcome.status)),
+        }
+    }
 }
 
 /// One person or company asked about.
@@ -129,6 +181,17 @@ pub fn status_word(status: Option<u8>) -> String {
         Some(STATUS_EVALUATED) => "evaluated".to_owned(),
         Some(code) => {
             RefusalReason::from_code(code).map_or_else(|| format!("status {code}"), |r| r.as_str().to_owned())
+        }
+    }
+}
+
+/// `disclosed`, the reason of a refusal, or `unanswered`.
+pub fn disclosure_word(status: Option<u8>) -> String {
+    match status {
+        None => "unanswered".to_owned(),
+        Some(STATUS_DISCLOSED) => "disclosed".to_owned(),
+        Some(code) => {
+            DisclosureRefusal::from_code(code).map_or_else(|| format!("status {code}"), |r| r.as_str().to_owned())
         }
     }
 }

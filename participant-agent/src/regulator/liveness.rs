@@ -61,7 +61,8 @@ fn stretch(policy: &Policy, genesis_time_s: u64, head: Height, finding: &Finding
             Proof::OnChain { first_window, height, .. } => {
                 let closed_s = policy.window_end_s(genesis_time_s, *first_window);
                 // An entry finished before the window that logs it closed, or waited for room.
-                let waited_s = if finding.core_digest.is_some() { grace_s } else { 0 };
+                let is_of_an_entry = finding.core_digest.is_some() || finding.disclosure.is_some();
+                let waited_s = if is_of_an_entry { grace_s } else { 0 };
                 Some(Stretch { since_s: closed_s.saturating_sub(waited_s), until: *height })
             }
             _ => None,

@@ -41,7 +41,7 @@ use crate::{
 };
 
 pub use self::{
-    line::{AuditIdentifier, AuditLine, AuditResponder, AuditSubject, status_word},
+    line::{AuditIdentifier, AuditLine, AuditResponder, AuditSubject, DisclosureLine, disclosure_word, status_word},
     opened::LogReadError,
 };
 
@@ -128,6 +128,12 @@ pub struct LogPage {
     /// The `offset` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<usize>,
+    /// The disclosures that lenders asked for, newest first; the same filter, offset and limit.
+    #[serde(default)]
+    pub disclosures: Vec<DisclosureLine>,
+    /// How many of them match.
+    #[serde(default)]
+    pub matching_disclosures: usize,
 }
 
 /// Who asked about a person.
@@ -173,6 +179,15 @@ pub struct Reconciled {
     pub receipts: u64,
     /// Distinct requests whose proofs, seal, ciphertexts and consents were checked.
     pub requests: u64,
+    /// Disclosures in lenders' logs.
+    #[serde(default)]
+    pub disclosures: u64,
+    /// Disclosures in publishers' logs.
+    #[serde(default)]
+    pub disclosure_receipts: u64,
+    /// Disclosures that both sides logged.
+    #[serde(default)]
+    pub disclosures_matched: u64,
     /// Receipts whose envelope the lender logged too.
     pub matched: u64,
     /// Entries whose other side is missing and not due yet: reconcile again later.
@@ -213,10 +228,12 @@ impl Regulator {
         let view = self.node.ledger().view();
         let (from, to) = self.range(&view, filter.from, filter.to)?;
         let access = self.commit(AuditAction::Log, from, to, &[]).await?;
-        let (entries, matching) = self
-            .with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| list(logs, keys, &filter, from, to))
+        let ((entries, matching), (disclosures, matching_disclosures)) = self
+            .with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| {
+                (list(logs, keys, &filter, from, to), list_disclosures(logs, &filter, from, to))
+            })
             .await?;
-        Ok(LogPage { access, from, to, entries, matching, next: None })
+        Ok(LogPage { access, from, to, entries, matching, disclosures, matching_disclosures, next: None })
     }
 
     /// Lists every request about a person, in lenders' and responders' logs.
@@ -280,6 +297,9 @@ impl Regulator {
             envelopes: counts.envelopes,
             receipts: counts.receipts,
             requests: counts.requests,
+            disclosures: counts.disclosures,
+            disclosure_receipts: counts.disclosure_receipts,
+            disclosures_matched: counts.disclosures_matched,
             matched: counts.matched,
             pending: counts.pending,
             excused,
@@ -382,4 +402,21 @@ fn list(
     let page = matching.iter().skip(filter.offset).take(limit);
     let lines = page.map(|(logged_in, entry)| AuditLine::new(logged_in, entry, keys)).collect();
     (lines, matching.len())
+}
+
+/// The disclosures that match, newest first, and how many match.
+fn list_disclosures(logs: &OpenedLogs, filter: &LogFilter, from: Window, to: Window) -> (Vec<DisclosureLine>, usize) {
+    let mut matching: Vec<_> = logs
+        .disclosures
+        .iter()
+        .filter_map(|logged| Some((logs.windows.get(logged.window)?, &logged.entry)))
+        .filter(|(logged_in, _)| logged_in.scope.first_window <= to && logged_in.scope.last_window >= from)
+        .filter(|(_, entry)| filter.lender.as_ref().is_none_or(|lender| entry.head.lender == *lender))
+        .filter(|(_, entry)| filter.publisher.as_ref().is_none_or(|publisher| entry.head.publisher == *publisher))
+        .filter(|(_, entry)| filter.purpose.is_none_or(|purpose| entry.head.purpose == purpose))
+        .collect();
+    matching.reverse();
+    matching.sort_by_key(|(logged_in, entry)| std::cmp::Reverse((entry.head.issued_at_s, logged_in.height)));
+    let shown = matching.iter().skip(filter.offset).take(filter.limit.min(MAX_LOG_LINES));
+    (shown.map(|(logged_in, entry)| DisclosureLine::new(logged_in, entry, logs)).collect(), matching.len())
 }

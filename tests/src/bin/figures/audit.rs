@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use riskveil_exchange::audit::entry::{LogEntry, QueryEntry, ReceiptEntry};
+use riskveil_exchange::audit::entry::{LenderEntry, LogEntry, QueryEntry, ReceiptEntry, ResponderEntry};
 use riskveil_exchange::audit::opened::{OpenedLogs, RegulatorKey, SeenWindow};
 use riskveil_exchange::audit::reconcile::{Reconciliation, reconcile};
 use riskveil_exchange::audit::request_check::LoggedRequest;
@@ -73,17 +73,20 @@ fn check_entry(world: &World, entry: &QueryEntry, keys: &[RegulatorKey<'_>]) {
 pub(crate) fn measure(table: &mut Table, world: &World) {
     let (entries, receipts) = log_checks(world);
     let keys = [RegulatorKey { id: world.audit_key_id, audit: &world.audit, seal: &world.seal }];
-    let of_lender = OnChain::seal(world, &world.lender, &entries);
+    let logged: Vec<LenderEntry> = entries.iter().cloned().map(LenderEntry::Query).collect();
+    let of_lender = OnChain::seal(world, &world.lender, &logged);
+    let received = receipts.into_iter().map(|of_one| of_one.into_iter().map(ResponderEntry::Receipt).collect());
+    let received: Vec<Vec<ResponderEntry>> = received.collect();
     let of_responders: Vec<OnChain> =
-        world.publishers.iter().zip(&receipts).map(|(own, receipts)| OnChain::seal(world, &own.id, receipts)).collect();
+        world.publishers.iter().zip(&received).map(|(own, receipts)| OnChain::seal(world, &own.id, receipts)).collect();
 
     table.section("audit of a window with 200 checks at 5 responders");
     table.time("lender: seal the window", "check", CHECKS, || {
-        black_box(OnChain::seal(world, &world.lender, &entries));
+        black_box(OnChain::seal(world, &world.lender, &logged));
     });
     table.time("regulator: open the lender's window", "check", CHECKS, || {
         let mut logs = OpenedLogs::default();
-        of_lender.open::<QueryEntry>(&mut logs, &keys);
+        of_lender.open::<LenderEntry>(&mut logs, &keys);
         assert_eq!(logs.queries.len(), CHECKS);
     });
     table.time("regulator: signatures, proofs, seal against escrow", "check", CHECKS, || {
@@ -99,8 +102,8 @@ pub(crate) fn measure(table: &mut Table, world: &World) {
     let members = world.members();
     table.time("regulator: open both sides' logs and reconcile", "check", CHECKS, || {
         let mut logs = OpenedLogs::default();
-        of_lender.open::<QueryEntry>(&mut logs, &keys);
-        of_responders.iter().for_each(|window| window.open::<ReceiptEntry>(&mut logs, &keys));
+        of_lender.open::<LenderEntry>(&mut logs, &keys);
+        of_responders.iter().for_each(|window| window.open::<ResponderEntry>(&mut logs, &keys));
         let input = Reconciliation {
             chain_id: &world.chain_id,
             genesis_time_s: GENESIS_S,
