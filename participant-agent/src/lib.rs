@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod demo;
+pub mod doctor;
 pub mod dst;
 pub mod figures;
 pub mod idempotency;

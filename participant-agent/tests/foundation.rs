@@ -301,7 +301,7 @@ mod commands {
         assert_eq!((code, out.contains("is already in use")), (1, true), "{out}");
         drop(held);
         let (code, out, _) = run(dir, "doctor --dir a --offline");
-        assert_eq!((code, out.contains("FAIL")), (0, false), "{out}");
+        assert_eq!((code, out.contains("failed")), (0, false), "{out}");
 
         std::fs::remove_file(dir.join("a/keys/kek")).unwrap();
         refused(dir, "run --dir a", 7, "keys/kek is missing; restore keys/ from a backup");

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod chain;
 pub mod checks;
 mod commitments;
+pub mod doctor;
 pub mod health;
 pub mod models;
 mod once;
@@ -72,6 +73,8 @@ pub static LOCAL: &[Route] = &[
         .within(AUDIT_TIME),
     Route::post("/v1/audit/subject", AUDITOR, Accepts::Json(4 << 10), to!(audit::subject)).within(AUDIT_TIME),
     Route::post("/v1/audit/reconcile", AUDITOR, Accepts::Json(4 << 10), to!(audit::reconcile)).within(AUDIT_TIME),
+    // what `doctor` wants to know of this agent
+    Route::get("/v1/doctor", ANY_TOKEN, to!(doctor::facts)),
     // for machines that watch this one; the API listens on loopback
     Route::get("/healthz", Access::Open, to!(health::alive)),
     Route::get("/readyz", Access::Open, to!(health::ready)),
@@ -80,6 +83,7 @@ pub static LOCAL: &[Route] = &[
 
 /// What other members' agents may call, over mutual TLS.
 pub static PEERS: &[Route] = &[
+    Route::get("/peer/v1/tip", Access::Member, to!(doctor::tip)),
     Route::post("/peer/v1/evaluate", Access::Member, Accepts::Message(peer::max_request), to!(peer::evaluate)),
     Route::post("/peer/v1/transactions", Access::Member, Accepts::Message(peer::max_submission), to!(peer::submit)),
 ];

@@ -1,69 +1,44 @@
-//! `participant-agent doctor`: everything that has to hold before an agent can do its work, one line each.
+//! `participant-agent doctor`: everything that has to hold before an agent can do its work, and what to do if it does not.
+//!
+//! - **Place**: gathers what [`crate::doctor`] judges: from the directory, from the other members, and from the running
+//!   agent's `GET /v1/doctor` or, while it is stopped, from its state on disk
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use riskveil_chain::genesis::Genesis;
-use serde::Serialize;
+use riskveil_chain::ledger::Ledger;
 use serde_json::json;
 
+use super::client::{LocalApi, Role};
 use super::exit::{CliError, Exit};
-use super::keys;
-use crate::api::auth::{TOKEN_FILE, Tokens};
+use super::output::print_line;
 use crate::clock::Clock;
 use crate::config::{self, ValidConfig};
+use crate::doctor::replica::ReplicaFacts;
+use crate::doctor::{Finding, Status, Text, local, peers, replica, worst};
 use crate::keystore::{Keystore, Unlock};
 use crate::lock::{DirLock, LockError};
-use crate::peers::client::PeerClient;
-use crate::peers::directory::Directory;
-use crate::peers::tls::TlsIdentity;
-use crate::{ports, run};
+use crate::run::CHAIN_DIR;
 
-/// Less free disk than this fails, bytes.
-const LEAST_FREE_BYTES: u64 = 256 << 20;
-/// Time for a TLS connection to a member.
-const CONNECT: Duration = Duration::from_secs(3);
-
-/// Checks a member's directory, keys, ports, clock, disk, and that every other member's agent is reached.
+/// Checks this member as its operator would; each check reads ok, warning or failed and says what to do.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  participant-agent doctor --dir alpha\n  participant-agent doctor --dir alpha --offline --json\n\nExit code 0 if every check holds, 1 if one does not."
-)]
+#[command(after_help = "Examples:\n  participant-agent doctor --dir alpha\n  \
+    participant-agent doctor --dir alpha --offline --json\n\n\
+    Works while the agent runs (it is asked through its API) and while it is stopped (its directory is read).\n\n\
+    Checks: directory, configuration, tokens, disk (room, a written probe), genesis, keys (present, private, opened), member (the genesis \
+    names these keys), ports, peer (each member reached with its TLS key), validators (enough for the chain to move), clock (against \
+    genesis, newest block and the members' clocks), replica (age and height of the tip, against the members'), period_key (live, held \
+    here, bound to the audit key), snapshot and snapshots (own and others', sealed), range_proofs (backlog), logs and others_logs \
+    (windows missing on the chain).\n\n\
+    Exit codes: 0 every check is ok or a warning, 1 one failed.")]
 pub struct DoctorArgs {
     /// The agent's directory.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Leaves out connecting to the other members.
+    /// Asks no other member.
     #[arg(long)]
     offline: bool,
-}
-
-/// One check and what came of it.
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: &'static str,
-    ok: bool,
-    detail: String,
-}
-
-/// What was looked at so far.
-#[derive(Debug, Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    /// Notes a check; returns what it found if it holds.
-    fn note<T>(&mut self, check: &'static str, outcome: Result<(T, String), String>) -> Option<T> {
-        let (found, ok, detail) = match outcome {
-            Ok((found, detail)) => (Some(found), true, detail),
-            Err(detail) => (None, false, detail),
-        };
-        self.0.push(Finding { check, ok, detail });
-        found
-    }
 }
 
 /// Runs every check that can be run and prints all of them.
@@ -71,121 +46,124 @@ impl Findings {
 /// # Errors
 /// None: what does not hold is a finding.
 pub async fn execute(args: DoctorArgs, json: bool) -> Result<Exit, CliError> {
-    let mut findings = Findings::default();
-    let dir = &args.dir;
-    findings.note("directory", private_directory(dir));
-    let config = findings.note("configuration", said(config::load(dir), |config| config.member.to_string()));
-    findings.note("tokens", said(Tokens::load(&dir.join(TOKEN_FILE)), |_| "a token for each role".to_owned()));
-    findings.note("disk", free_space(dir));
-    let genesis =
-        findings.note("genesis", said(run::read_genesis(dir), |genesis| format!("chain {}", genesis.chain_id())));
-    if let Some(genesis) = &genesis {
-        findings.note("clock", clock(genesis));
+    let findings = examine(&args.dir, args.offline).await;
+    if json {
+        print_line(&json!({ "ok": worst(&findings) != Status::Failed, "checks": findings }).to_string());
+    } else {
+        findings.iter().for_each(print);
     }
-    if let Some(config) = &config {
-        let keystore = findings.note("keys", open_keys(dir, config));
-        let running = matches!(DirLock::acquire(dir), Err(LockError::Held { .. }));
-        findings.note("ports", free_ports(config, running));
-        if let (Some(genesis), Some(keystore)) = (&genesis, &keystore) {
-            let agreed = keys::agree(genesis, config, keystore);
-            findings.note("member", said(agreed, |()| "the genesis names these keys".to_owned()));
-            if !args.offline {
-                reach_members(&mut findings, genesis, config, keystore).await;
-            }
-        }
-    }
-    print(&findings, json);
-    Ok(if findings.0.iter().all(|finding| finding.ok) { Exit::Done } else { Exit::NotHeld })
+    Ok(if worst(&findings) == Status::Failed { Exit::NotHeld } else { Exit::Done })
 }
 
-fn said<T>(outcome: Result<T, impl ToString>, say: impl Fn(&T) -> String) -> Result<(T, String), String> {
-    outcome.map_err(|error| error.to_string()).map(|found| {
-        let detail = say(&found);
-        (found, detail)
+async fn examine(dir: &Path, offline: bool) -> Vec<Finding> {
+    let mut findings = vec![local::directory(dir)];
+    let config = config::load(dir);
+    findings.push(local::configuration(&config));
+    findings.extend([local::tokens(dir), local::disk(dir)]);
+    let genesis = match local::genesis(dir) {
+        Ok((genesis, finding)) => {
+            findings.push(finding);
+            Some(genesis)
+        }
+        Err(finding) => {
+            findings.push(finding);
+            None
+        }
+    };
+    let Ok(config) = config else { return findings };
+    let opened = Unlock::obtain(config.key_protection, false).and_then(|unlock| Keystore::open(dir, &unlock));
+    findings.extend(local::keys(dir, &config, genesis.as_ref(), &opened));
+    let running = matches!(DirLock::acquire(dir), Err(LockError::Held { .. }));
+    findings.push(local::ports(&config, running));
+    if let (Some(genesis), Ok(keystore)) = (&genesis, &opened) {
+        findings.extend(consortium(dir, &config, genesis, keystore, running, offline).await);
+    }
+    findings
+}
+
+/// What needs the other members or the replica.
+async fn consortium(
+    dir: &Path,
+    config: &ValidConfig,
+    genesis: &Genesis,
+    keystore: &Keystore,
+    running: bool,
+    offline: bool,
+) -> Vec<Finding> {
+    let (own, clock) = (&config.member, Clock::system());
+    let mut findings = Vec::new();
+    let mut seen = Vec::new();
+    if !offline {
+        match peers::look(genesis, own, keystore).await {
+            Ok(answers) => {
+                findings.extend(peers::judge(genesis, own, &answers));
+                seen = answers;
+            }
+            Err(finding) => findings.push(finding),
+        }
+    }
+    let facts = if running { ask_agent(dir).await } else { read_state(dir, genesis) };
+    let header_time_s = facts.as_ref().ok().map(|facts| facts.header_time_s);
+    findings.extend(peers::judge_clock(genesis, clock.now_ms(), header_time_s, &seen));
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(finding) => {
+            findings.push(finding);
+            return findings;
+        }
+    };
+    findings.extend(replica::judge_tip(genesis, &facts, running, clock.now_s(), &seen));
+    findings.extend(replica::judge_period_key(&facts, own, keystore));
+    findings.extend(replica::judge_snapshots(&facts, own));
+    findings.extend(replica::judge_range_proofs(&facts));
+    findings.extend(replica::judge_logs(genesis, &facts, own));
+    findings
+}
+
+async fn ask_agent(dir: &Path) -> Result<ReplicaFacts, Finding> {
+    let asked = async { LocalApi::open(dir, Role::Operator)?.get::<ReplicaFacts>("/v1/doctor").await };
+    asked.await.map_err(|error| {
+        Finding::failed(
+            "replica",
+            Text::new(format!("the running agent does not say: {error}"), format!("运行中的服务无应答: {error}")),
+            Text::new("read its log; restart it if it hangs", "查看日志; 若无响应请重启"),
+        )
     })
 }
 
-fn private_directory(dir: &Path) -> Result<((), String), String> {
-    let mode = fs::metadata(dir).map_err(|error| format!("{}: {error}", dir.display()))?.permissions().mode() & 0o777;
-    if mode & 0o022 != 0 {
-        return Err(format!(
-            "{} can be written by others (mode {mode:o}); run `chmod go-w {}`",
-            dir.display(),
-            dir.display()
+/// The state of a stopped agent, opened as `run` would open it.
+fn read_state(dir: &Path, genesis: &Genesis) -> Result<ReplicaFacts, Finding> {
+    let chain = dir.join(CHAIN_DIR);
+    if !chain.exists() {
+        return Err(Finding::warning(
+            "replica",
+            Text::new("none yet: the agent never ran", "尚无: 服务从未运行"),
+            Text::new("start it with `participant-agent run`", "执行 `participant-agent run` 启动"),
         ));
     }
-    Ok(((), format!("{} (mode {mode:o})", dir.display())))
-}
-
-fn free_space(dir: &Path) -> Result<((), String), String> {
-    let free = fs4::available_space(dir).map_err(|error| error.to_string())?;
-    let detail = format!("{} MiB free", free >> 20);
-    if free < LEAST_FREE_BYTES { Err(format!("{detail}; make room for at least 256 MiB")) } else { Ok(((), detail)) }
-}
-
-fn clock(genesis: &Genesis) -> Result<((), String), String> {
-    let now_s = Clock::system().now_s();
-    if now_s + genesis.policy.clock_skew_s < genesis.genesis_time_s {
-        return Err(format!("the clock is {} s before the genesis; set it", genesis.genesis_time_s - now_s));
+    match Ledger::open(&chain, genesis.clone()) {
+        Ok(opened) => Ok(replica::facts(genesis, &opened.ledger.view())),
+        Err(error) => Err(Finding::failed(
+            "replica",
+            Text::new(error.to_string(), format!("账本无法打开: {error}")),
+            Text::new(
+                "if it is another chain's, the directory or the genesis is the wrong one; otherwise move chain/ aside and start the agent: it is fetched again",
+                "若属于另一条链, 则目录或创世文件有误; 否则移走 chain/ 后启动, 会自动重新获取",
+            ),
+        )),
     }
-    Ok(((), format!("{} s after the genesis", now_s.saturating_sub(genesis.genesis_time_s))))
 }
 
-fn open_keys(dir: &Path, config: &ValidConfig) -> Result<(Keystore, String), String> {
-    let unlock = Unlock::obtain(config.key_protection, false).map_err(|error| error.to_string())?;
-    said(Keystore::open(dir, &unlock), |_| "open".to_owned())
-}
-
-fn free_ports(config: &ValidConfig, running: bool) -> Result<((), String), String> {
-    if running {
-        return Ok(((), "held by the running agent".to_owned()));
-    }
-    let wanted = [
-        (config.api_listen, "api_listen in agent.toml"),
-        (config.peer_listen, "peer_listen in agent.toml"),
-        (config.engine_listen, "engine_listen in agent.toml"),
-    ];
-    for (address, setting) in wanted {
-        ports::check_free(address, setting).map_err(|error| error.to_string())?;
-    }
-    Ok(((), "free".to_owned()))
-}
-
-/// Connects to every other member's agent and proves keys both ways.
-async fn reach_members(findings: &mut Findings, genesis: &Genesis, config: &ValidConfig, keystore: &Keystore) {
-    let directory = Directory::new(genesis.members.iter().cloned());
-    let client = TlsIdentity::from_seed(&keystore.member().tls_seed)
-        .and_then(|identity| PeerClient::new(&identity, &directory))
-        .map(Arc::new);
-    let client = match client {
-        Ok(client) => client,
-        Err(error) => {
-            findings.note::<()>("peers", Err(error.to_string()));
-            return;
-        }
+fn print(finding: &Finding) {
+    let status = match finding.status {
+        Status::Ok => "ok      正常",
+        Status::Warning => "warning 注意",
+        Status::Failed => "failed  失败",
     };
-    let others = directory.members().filter(|member| member.id != config.member);
-    let attempts = others.map(|member| {
-        let client = client.clone();
-        async move { (member, client.warm(&member.id, CONNECT).await) }
-    });
-    for (member, reached) in futures::future::join_all(attempts).await {
-        let name = format!("{} at {}", member.id, member.peer_address);
-        let outcome = match reached {
-            Ok(()) => Ok(((), name)),
-            Err(error) => Err(format!("{name} {error}")),
-        };
-        findings.note("peer", outcome);
-    }
-}
-
-fn print(findings: &Findings, json: bool) {
-    if json {
-        let ok = findings.0.iter().all(|finding| finding.ok);
-        println!("{}", json!({ "ok": ok, "checks": findings.0 }));
-        return;
-    }
-    for Finding { check, ok, detail } in &findings.0 {
-        println!("{}  {check:<14} {detail}", if *ok { "ok  " } else { "FAIL" });
+    let Finding { check, detail: Text { en, zh }, to_do, .. } = finding;
+    print_line(&format!("{status}  {check:<13} {en}{}", if en == zh { String::new() } else { format!(" | {zh}") }));
+    if let Some(Text { en, zh }) = to_do {
+        print_line(&format!("              -> {en}"));
+        print_line(&format!("              -> {zh}"));
     }
 }

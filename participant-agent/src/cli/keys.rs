@@ -94,6 +94,6 @@ fn check(dir: &Path, keystore: &Keystore, json: bool) -> Result<Exit, CliError> 
 ///
 /// # Errors
 /// [`CliError`]: exit code 2 without such a member, 7 with other keys.
-pub(super) fn agree(genesis: &Genesis, config: &config::ValidConfig, keystore: &Keystore) -> Result<(), CliError> {
+fn agree(genesis: &Genesis, config: &config::ValidConfig, keystore: &Keystore) -> Result<(), CliError> {
     run::own_entry(genesis, config, keystore).map(drop)
 }

@@ -138,6 +138,17 @@ impl PeerClient {
         tokio::time::timeout(timeout, peer.exchange(request)).await.map_err(|_| PeerError::Timeout)?
     }
 
+    /// Gets `path` of a member and returns the body of its 200 response.
+    ///
+    /// # Errors
+    /// [`PeerError`], at the latest after `timeout`.
+    pub async fn get(&self, member: &MemberId, path: &str, timeout: Duration) -> Result<Bytes, PeerError> {
+        let peer = self.peers.get(member).ok_or(PeerError::Unknown)?;
+        let request = Request::get(path).header(HOST, SERVER_NAME).body(Full::default());
+        let request = request.map_err(|_| PeerError::Unreachable)?;
+        tokio::time::timeout(timeout, peer.exchange(request)).await.map_err(|_| PeerError::Timeout)?
+    }
+
     /// Connects to a member ahead of the first request.
     ///
     /// # Errors
