@@ -218,3 +218,55 @@ fn when_half_of_the_validators_are_dead_nobody_is_clear_and_the_chain_goes_on_wh
     assert_eq!(verdict("INST-01"), Some("clear".into()), "{report}");
     assert!(verdict("INST-03") != Some("clear".into()) && verdict("INST-04") != Some("clear".into()), "{report}");
 }
+
+fn commitments(status: &Value, path: &str) -> u64 {
+    status.pointer(&format!("/commitments/{path}")).and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[test]
+fn a_publisher_killed_while_it_proves_commits_to_every_record_once_and_every_member_verifies_it() {
+    let network = Processes::new(4, POLICY);
+    let mut others: Vec<Agent> =
+        ["INST-02", "INST-03", "INST-04", "LENDER-01"].map(|id| network.start(id)).into_iter().collect();
+    let mut publisher = network.start("INST-01");
+    fresh(&mut publisher);
+    fresh(&mut others[3]);
+    let mut text = "id_type,id_number,category,severity,overdue_days,amount_cents,currency,event_date\n".to_owned();
+    for n in 0..300 {
+        text += &format!("mobile,139{n:08},overdue,2,{n},{n}00,CNY,2026-01-02\n");
+    }
+    let file = network.folder("records").join("many.csv");
+    fs::write(&file, text).expect("many.csv");
+    let (dir, file) = (network.dir("INST-01").display().to_string(), file.display().to_string());
+    let (code, status, stderr) = call(["publish", &file, "--dir", &dir, "--as-of", AS_OF]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(status["sealed"], true, "rows do not wait for range proofs: {status}");
+
+    // killed again whenever a chunk of the eight was proven since; the lender in the middle of its verification too
+    let mut kept = 0;
+    for _ in 0..4 {
+        let status = publisher.until("another proof", |status| commitments(status, "own/proved") > kept);
+        kept = commitments(&status, "own/proved");
+        publisher.kill();
+        publisher = network.start("INST-01");
+        let again = fresh(&mut publisher);
+        assert!(commitments(&again, "own/proved") >= kept, "a proof that counted is kept: {again}");
+        if kept >= 512 {
+            break;
+        }
+    }
+    let mut lender = others.pop().expect("LENDER-01");
+    lender.until("the batch", |status| commitments(status, "batches") == 1);
+    lender.kill();
+    others.push(network.start("LENDER-01"));
+    for agent in others.iter_mut().chain([&mut publisher]) {
+        let status = agent.until("verified range proofs", |status| commitments(status, "proved") == 1);
+        assert_eq!((commitments(&status, "on_chain"), commitments(&status, "invalid")), (512, 0), "{status}");
+    }
+
+    // published again, nothing is committed to twice
+    let (code, again, stderr) = call(["publish", &file, "--dir", &dir, "--as-of", AS_OF]);
+    assert_eq!((code, &again["accepted"]), (0, &Value::from(0)), "{stderr}");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(commitments(&fresh(&mut publisher), "own/total"), 512);
+}

@@ -8,6 +8,7 @@
 
 mod consortium;
 mod process;
+mod proofs;
 mod report;
 mod sample;
 mod steps;
@@ -45,7 +46,7 @@ pub struct DemoArgs {
     /// Agent i serves its API on N+10i, members on +1, the engine on +2; 0 picks free ports.
     #[arg(long, value_name = "N", default_value_t = 17800)]
     base_port: u16,
-    /// End when everything is done instead of staying up.
+    /// End when everything is done instead of staying up; range proofs get at most 90 s more.
     #[arg(long)]
     exit: bool,
 }
@@ -89,7 +90,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<(Consortium, bool)> {
     println!("Riskveil demo: one process a member, data in {}, as of {as_of}", data.display());
     let mut consortium = Consortium::start(&data, &out, args.base_port, &as_of).await?;
     println!("{} agents follow the chain after {:.1} s", consortium.members.len(), began.elapsed().as_secs_f64());
-    let outcome = run(&mut consortium, &data, &out, &as_of, began).await?;
+    let outcome = run(&mut consortium, &data, args, &out, &as_of).await?;
     outcome.write_rejects(&out)?;
     outcome.print(&out);
 
@@ -104,7 +105,8 @@ async fn demonstrate(args: &DemoArgs) -> Result<(Consortium, bool)> {
 }
 
 /// The steps in their order.
-async fn run(consortium: &mut Consortium, data: &Path, out: &Path, as_of: &str, began: Instant) -> Result<Outcome> {
+async fn run(consortium: &mut Consortium, data: &Path, args: &DemoArgs, out: &Path, as_of: &str) -> Result<Outcome> {
+    let began = Instant::now();
     let published = steps::publish(consortium, as_of).await?;
 
     let file = data.join("applicants.csv");
@@ -115,8 +117,10 @@ async fn run(consortium: &mut Consortium, data: &Path, out: &Path, as_of: &str, 
     let screened = steps::screen(consortium, &file, applicants.len(), &consents, out, as_of).await?;
 
     let audited = steps::audit(consortium).await?;
+    let took = began.elapsed();
+    let proofs = if args.exit { proofs::wait(consortium).await? } else { proofs::look(consortium).await? };
     let chain = steps::chain_status(consortium).await?;
-    Ok(Outcome { published, singly, screened, audited, chain, took: began.elapsed() })
+    Ok(Outcome { published, singly, screened, audited, proofs, chain, took })
 }
 
 /// An empty folder of ours: made new, or emptied when a demo made it before.

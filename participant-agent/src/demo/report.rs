@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::proofs::RangeProofs;
 use super::steps::{Audited, Published, Screened, SingleChecks};
 
 /// Everything the demo saw.
@@ -16,6 +17,7 @@ pub(super) struct Outcome {
     pub(super) singly: SingleChecks,
     pub(super) screened: Screened,
     pub(super) audited: Audited,
+    pub(super) proofs: RangeProofs,
     pub(super) chain: Value,
     pub(super) took: Duration,
 }
@@ -40,6 +42,9 @@ impl Outcome {
         if self.audited.code != 0 {
             failures.push("the reconciliation has findings; see the audit summary above".to_owned());
         }
+        for member in self.proofs.accusing() {
+            failures.push(format!("{member} found a range proof that does not hold"));
+        }
         failures
     }
 
@@ -61,9 +66,10 @@ impl Outcome {
         self.print_published();
         self.print_answers();
         self.print_chain();
+        self.proofs.print();
         self.print_audit();
         println!("\nFiles 文件: answers.csv, unanswered.csv, rejects.csv in {}", out.display());
-        println!("Whole run 全程: {:.1} s", self.took.as_secs_f64());
+        println!("Publishing to audit 全程: {:.1} s", self.took.as_secs_f64());
     }
 
     fn print_published(&self) {
@@ -96,7 +102,17 @@ impl Outcome {
             let index = (sorted.len() * share / 100).min(sorted.len().saturating_sub(1));
             sorted.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
         };
-        println!("  latency at the lender's API: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", at(50), at(95), at(99));
+        let beside = if self.singly.beside_proofs {
+            "while range proofs were made on the same cores"
+        } else {
+            "no range proofs running"
+        };
+        println!(
+            "  latency at the lender's API: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms ({beside})",
+            at(50),
+            at(95),
+            at(99)
+        );
         let traffic = &self.chain["lender_traffic"];
         if let (Some(sent), Some(received)) =
             (traffic["sent_per_check"].as_u64(), traffic["received_per_check"].as_u64())

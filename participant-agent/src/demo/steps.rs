@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::consortium::{Consortium, LENDER, REGULATOR};
 use super::process::call;
+use super::proofs;
 use crate::cli::client::LocalApi;
 use crate::cli::screen::{ApplicantFile, consent_digest};
 
@@ -41,6 +42,8 @@ pub(super) struct SingleChecks {
     pub(super) latencies: Vec<Duration>,
     /// Verdicts over all responders, by word.
     pub(super) verdicts: BTreeMap<String, usize>,
+    /// Whether range proofs were made or verified meanwhile, on the same cores.
+    pub(super) beside_proofs: bool,
 }
 
 /// What the screening showed.
@@ -136,7 +139,8 @@ pub(super) async fn check_singly(
     let bars = MultiProgress::new();
     let bar = bar(&bars, "single checks", SINGLE_CHECKS as u64);
     let api = &consortium.member(LENDER)?.api;
-    let mut checks = SingleChecks { latencies: Vec::new(), verdicts: BTreeMap::new() };
+    let beside_proofs = !proofs::look(consortium).await?.is_complete();
+    let mut checks = SingleChecks { latencies: Vec::new(), verdicts: BTreeMap::new(), beside_proofs };
     for at in 0..SINGLE_CHECKS {
         let (reference, subject) = applicants.subject(at % applicants.len()).context("applicants.csv has no row")?;
         let digest = consent_digest(&consents.join(format!("{reference}.txt")))?;

@@ -6,13 +6,14 @@
 //! - **In the figures**: everything that `exchange` computes, on bytes as they go over the wire. **Not in them**: network,
 //!   TLS, journals, consensus; the demo measures those
 //!
-//! Reading order: `world` (a consortium in memory), `rows` (walk A), `queries` (walk B), `audit`; `meter` measures and
+//! Reading order: `world` (a consortium in memory), `rows` (walk A), `commitments`, `queries` (walk B), `audit`; `meter` measures and
 //! prints, `baseline` is the `voprf` crate.
 
 #![allow(clippy::unwrap_used, reason = "a program that measures stops where a step fails")]
 
 mod audit;
 mod baseline;
+mod commitments;
 mod meter;
 mod queries;
 mod rows;
@@ -31,6 +32,7 @@ fn main() {
     let mut table = meter::Table::default();
     let world = world::World::new();
     rows::measure(&mut table, &world);
+    commitments::measure(&mut table, &world);
     queries::measure_check(&mut table, &world);
     queries::measure_screening(&mut table, &world);
     audit::measure(&mut table, &world);

@@ -118,11 +118,11 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "One thread. Times: its CPU time, us a unit. Baseline: the voprf crate, less work than ours except where both do"
+            "One thread. Times: its CPU time, us a unit. Baseline: the voprf crate (range proofs: the bulletproofs crate), less work than"
         )?;
         writeln!(
             f,
-            "one step of RFC 9497. Ratio: baseline / ours by the medians, above 1 ours is cheaper. Work: rounds x units."
+            "ours except where both do one step of RFC 9497. Ratio: baseline / ours by the medians, above 1 ours is cheaper. Work: rounds x units."
         )?;
         let mut section = "";
         for row in &self.rows {

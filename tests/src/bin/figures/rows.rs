@@ -9,7 +9,7 @@ use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::policy::Policy;
 use riskveil_exchange::publish::{
-    PeriodKeyId, RowBatch, SlotBook, fingerprint, plan_batches, seal_record, verify_rows,
+    CommitmentSeed, PeriodKeyId, RowBatch, SlotBook, commitment, fingerprint, plan_batches, seal_record, verify_rows,
 };
 use riskveil_exchange::record::{IdType, Label, Record};
 
@@ -60,8 +60,10 @@ fn draw(sk: &OprfSecretKey, key: &PeriodKeyId, policy: &Policy, records: &[Recor
     let row = |record: &Record| {
         let slot = slots.take(record.identifier()).unwrap();
         let out = fingerprint(sk, record.identifier()).unwrap();
-        // a record without a published commitment is tied to none
-        let label = Label::new(record, policy.level, policy.retention_years, [0; 32]);
+        let seed = CommitmentSeed::random(rng);
+        let leaf = seed.open(record).commitment().leaf();
+        let link = commitment::link(key, &leaf, &seed.rho(key.period, key.key_serial));
+        let label = Label::new(record, policy.level, policy.retention_years, link);
         seal_record(&out, key, slot, &label, rng).unwrap()
     };
     records.iter().map(row).collect()
@@ -81,7 +83,7 @@ pub(crate) fn measure(table: &mut Table, world: &World) {
         black_box(read_records(file.as_bytes(), as_of(), None)).unwrap();
     });
     table.time_against(
-        "record -> row -> sorted padded batch, root",
+        "record -> commitment, row -> sorted padded batch, root",
         "record",
         RECORDS,
         || drop(black_box(publish(sk, key, policy, records, &mut rng))),
