@@ -407,7 +407,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    // a bare name stands in the current directory
+    let dir = path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    dir.map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn store(path: &Path, bytes: &[u8]) -> Result<(), KeystoreError> {

@@ -4,6 +4,7 @@
 //! GET  /v1/audit/log?from=&to=&lender=&publisher=&purpose=&offset=&limit=   who asked about whom, newest first
 //! POST /v1/audit/subject    {"subject": {...}}                      who asked about this person
 //! POST /v1/audit/reconcile  {"from": w, "through": w}               who deviated; both optional
+//! GET  /v1/audit/evidence/{core_digest}                             one logged query and its receipts, as a file
 //! ```
 //!
 //! - **Place**: B10, -> [`Regulator`]
@@ -12,6 +13,7 @@
 
 use std::sync::Arc;
 
+use riskveil_crypto::Digest32;
 use riskveil_exchange::{
     ids::Window,
     record::{Day, Identifier},
@@ -19,7 +21,8 @@ use riskveil_exchange::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    json,
+    checks::not_built,
+    evidence_file, json,
     models::SubjectBody,
     problem::{Problem, ProblemKind},
     route::{Answered, Call, Page, shown},
@@ -106,6 +109,15 @@ pub(super) async fn reconcile(context: Arc<Context>, call: Call) -> Answered {
     shown(&report)
 }
 
+/// `GET /v1/audit/evidence/{core_digest}`.
+pub(super) async fn evidence(context: Arc<Context>, call: Call) -> Answered {
+    let regulator = regulator(&context)?;
+    let core_digest: Digest32 = call.path("core_digest")?;
+    let built = regulator.export(core_digest).await.map_err(|error| problem(&error))?;
+    let none = || Problem::new(ProblemKind::NotFound).detail("no lender logged a query with this core_digest");
+    Ok(evidence_file(built.ok_or_else(none)?.bytes))
+}
+
 fn regulator(context: &Context) -> Result<&Regulator, Problem> {
     let no_regulator = || {
         Problem::new(ProblemKind::Refused)
@@ -131,6 +143,7 @@ fn identifiers(subject: &SubjectBody) -> Result<Vec<Identifier>, Problem> {
 
 fn problem(error: &RegulatorError) -> Problem {
     let kind = match error {
+        RegulatorError::Export(error) => return not_built(error),
         RegulatorError::Range { .. } | RegulatorError::NothingDue { .. } => ProblemKind::Invalid,
         _ => ProblemKind::Unavailable,
     };

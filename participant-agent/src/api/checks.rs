@@ -1,11 +1,12 @@
-//! `POST /v1/checks`: one applicant, one report.
+//! `POST /v1/checks`: one applicant, one report. `GET /v1/checks/{core_digest}/evidence`: what shows it, as a file.
 //!
-//! - **Place**: B1, JSON -> `CheckRequest` -> `walks::check` -> report
+//! - **Place**: B1, JSON -> `CheckRequest` -> `walks::check` -> report; kept check -> `walks::evidence` -> bytes
 //! - **Errors**: 400 malformed body, 422 no valid identifier, consent missing or purpose not allowed, 503 replica behind
 //! - **Idempotency**: the same `Idempotency-Key` with the same body answers with the same report for a day; with another 409
 
 use std::sync::Arc;
 
+use riskveil_chain::evidence::build::BuildError;
 use riskveil_crypto::Digest32;
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::query::answer::{Fact, ResponderAnswer};
@@ -14,15 +15,16 @@ use serde::Serialize;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-use super::json;
 use super::models::CheckBody;
 use super::once::{Once, once};
 use super::problem::{Problem, ProblemKind};
 use super::route::{Answered, Call};
+use super::{evidence_file, json};
 use crate::context::{Context, Lender};
 use crate::idempotency::Claim;
 use crate::walks::QueryError;
 use crate::walks::check::{CheckRequest, Checked, check, identify};
+use crate::walks::evidence::{ExportError, export};
 
 /// A report as the API shows it.
 #[derive(Debug, Serialize)]
@@ -75,6 +77,40 @@ pub(super) async fn make(context: Arc<Context>, call: Call) -> Answered {
         },
     };
     made(&context, lender, request, claim).await
+}
+
+/// `GET /v1/checks/{core_digest}/evidence`.
+pub(super) async fn evidence(context: Arc<Context>, call: Call) -> Answered {
+    context.lender.as_ref().ok_or_else(not_a_lender)?;
+    let core_digest: Digest32 = call.path("core_digest")?;
+    let built = export(&context, core_digest).await.map_err(|error| not_exported(&error))?;
+    Ok(evidence_file(built.bytes))
+}
+
+fn not_exported(error: &ExportError) -> Problem {
+    let kind = match error {
+        ExportError::NotFound => ProblemKind::NotFound,
+        ExportError::Build(error) => return not_built(error),
+        ExportError::Read(_) => {
+            tracing::error!(%error, "kept evidence cannot be read");
+            return Problem::new(ProblemKind::Internal).detail("what was kept of this check cannot be read");
+        }
+        _ => ProblemKind::Unavailable,
+    };
+    Problem::new(kind).detail(error.to_string())
+}
+
+/// What the API says when there is no evidence file.
+pub(super) fn not_built(error: &BuildError) -> Problem {
+    let kind = match error {
+        BuildError::NotACheck | BuildError::TooLarge { .. } => ProblemKind::Refused,
+        BuildError::NotFinal(_) | BuildError::LogMissing(_) => ProblemKind::Unavailable,
+        _ => {
+            tracing::error!(%error, "an evidence file could not be made");
+            ProblemKind::Internal
+        }
+    };
+    Problem::new(kind).detail(error.to_string())
 }
 
 /// B1 and B2.

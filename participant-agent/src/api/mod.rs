@@ -23,6 +23,7 @@ pub mod screenings;
 use std::sync::Arc;
 use std::time::Duration;
 
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use self::auth::{Role, Tokens};
@@ -35,10 +36,14 @@ const UNDERWRITER: Access = Access::Token(&[Role::Underwriter]);
 const AUDITOR: Access = Access::Token(&[Role::Auditor]);
 const ANY_TOKEN: Access = Access::Token(&Role::ALL);
 
+/// Content type of an evidence file.
+pub const EVIDENCE_TYPE: &str = "application/vnd.riskveil+binary; message=evidence; v=1";
 /// Requests under way at one time; more are refused with 429.
 pub const UNDER_WAY: usize = 64;
 /// The same for members' agents.
 const PEERS_UNDER_WAY: usize = 4096;
+/// How long an export of evidence may take.
+const EXPORT_TIME: Duration = Duration::from_secs(300);
 /// How long the regulator's reading of the logs may take.
 const AUDIT_TIME: Duration = Duration::from_secs(3600);
 
@@ -53,6 +58,7 @@ macro_rules! to {
 pub static LOCAL: &[Route] = &[
     // walk B for one applicant, and for a file of applicants
     Route::post("/v1/checks", UNDERWRITER, Accepts::Json(16 << 10), to!(checks::make)).idempotent(),
+    Route::get("/v1/checks/{core_digest}/evidence", UNDERWRITER, to!(checks::evidence)).within(EXPORT_TIME),
     Route::post("/v1/screenings", UNDERWRITER, Accepts::Json(64 << 20), to!(screenings::start)).idempotent(),
     Route::get("/v1/screenings/{id}", UNDERWRITER, to!(screenings::progress)),
     Route::get("/v1/screenings/{id}/answers", UNDERWRITER, to!(screenings::answers)).query(&["offset", "limit"]),
@@ -73,6 +79,7 @@ pub static LOCAL: &[Route] = &[
         .within(AUDIT_TIME),
     Route::post("/v1/audit/subject", AUDITOR, Accepts::Json(4 << 10), to!(audit::subject)).within(AUDIT_TIME),
     Route::post("/v1/audit/reconcile", AUDITOR, Accepts::Json(4 << 10), to!(audit::reconcile)).within(AUDIT_TIME),
+    Route::get("/v1/audit/evidence/{core_digest}", AUDITOR, to!(audit::evidence)).within(AUDIT_TIME),
     // what `doctor` wants to know of this agent
     Route::get("/v1/doctor", ANY_TOKEN, to!(doctor::facts)),
     // for machines that watch this one; the API listens on loopback
@@ -106,6 +113,13 @@ pub(crate) fn reply<R: warp::Reply>(outcome: Result<R, problem::Problem>) -> Res
         Ok(reply) => reply.into_response(),
         Err(problem) => warp::Reply::into_response(problem),
     }
+}
+
+/// 200 with an evidence file.
+pub(crate) fn evidence_file(bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(bytes.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(EVIDENCE_TYPE));
+    response
 }
 
 /// Reads a JSON body.

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressStyle;
+use riskveil_crypto::Digest32;
 use riskveil_exchange::audit::{Finding, Proof, SubjectTrail};
 use riskveil_exchange::ids::{MemberId, Window};
 use riskveil_exchange::purpose::Purpose;
 use serde_json::Value;
 
-use super::check::subject;
+use super::check::{save_evidence, subject};
 use super::client::LocalApi;
 use super::exit::{CliError, Exit};
 use super::output::{print_json, print_line, progress_bar};
@@ -64,6 +65,14 @@ enum AuditCommand {
         asked up to now is on the chain from every side (one to two log windows), or overdue, and judges that too. \
         Exit codes: 0 no finding, 1 findings, 2 nothing to judge yet or no regulator's directory, 3 the agent is not running.")]
     Reconcile(ReconcileArgs),
+    /// Writes a file that shows one logged query and its receipts to anyone, offline; see `verify`.
+    #[command(
+        after_help = "Examples:\n  participant-agent audit export --dir regulator --query 1f3a... --out query.evidence\n  \
+        participant-agent verify query.evidence --genesis regulator/genesis.toml\n\n\
+        --query is the core_digest that `audit log --json` shows. The file shows whom the query is about, by the audit key's proofs, its \
+        consent's digest, and where both sides logged it; no answer follows from it. Screenings are not exported."
+    )]
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +114,19 @@ struct SubjectArgs {
 }
 
 #[derive(Debug, Args)]
+struct ExportArgs {
+    /// The agent's directory.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// The query's core_digest, 64 hex digits.
+    #[arg(long, value_name = "HEX")]
+    query: Digest32,
+    /// Where the file goes; readable by its owner alone.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct ReconcileArgs {
     /// The agent's directory.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -129,6 +151,7 @@ pub async fn execute(args: AuditArgs, json: bool) -> Result<Exit, CliError> {
         AuditCommand::Log(args) => log(args, json).await,
         AuditCommand::Subject(args) => trail(args, json).await,
         AuditCommand::Reconcile(args) => reconcile(args, json).await,
+        AuditCommand::Export(args) => export(args, json).await,
     }
 }
 
@@ -230,6 +253,15 @@ async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
         report.trail.len()
     ));
     report.trail.iter().for_each(print_trail);
+    Ok(Exit::Done)
+}
+
+async fn export(args: ExportArgs, json: bool) -> Result<Exit, CliError> {
+    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
+    save_evidence(&api, &format!("/v1/audit/evidence/{}", args.query), &args.out, json).await?;
+    if json {
+        print_json(&serde_json::json!({ "query": args.query, "file": args.out }));
+    }
     Ok(Exit::Done)
 }
 

@@ -16,6 +16,7 @@ use super::screen::consent_digest;
 use super::words;
 use crate::api::auth::Role;
 use crate::api::models::{CheckBody, PersonalText, SubjectBody};
+use crate::keystore::write_private;
 
 /// Longest subject, bytes.
 const MAX_SUBJECT: u64 = 4096;
@@ -24,7 +25,8 @@ const MAX_SUBJECT: u64 = 4096;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  participant-agent check --dir gamma --purpose pre_loan_approval --consent consent.pdf --subject applicant.json\n  \
-    participant-agent check --dir gamma --purpose pre_loan_approval --consent consent.pdf    (asks for the identifiers)\n\n\
+    participant-agent check --dir gamma --purpose pre_loan_approval --consent consent.pdf    (asks for the identifiers)\n  \
+    participant-agent check --dir gamma --purpose pre_loan_approval --consent consent.pdf --subject applicant.json --evidence check.evidence\n\n\
     applicant.json holds at least one of: {\"resident_id\": \"...\", \"uscc\": \"...\", \"bank_card\": \"...\", \"mobile\": \"...\"}\n\n\
     Every publisher is asked at once and none learns about whom. An institution reads `clear` only if it proved that it holds no \
     record; one that is silent, behind or contradicts the chain reads `unavailable`, `refused` or `malformed`, each with its reason.\n\n\
@@ -47,6 +49,9 @@ pub struct CheckArgs {
     /// Business date, YYYY-MM-DD; the agent's when absent.
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<String>,
+    /// Writes what shows the answers to this file; anyone verifies it with `verify`. It holds the identifiers.
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
 }
 
 /// Checks and prints the report.
@@ -66,9 +71,27 @@ pub async fn execute(args: CheckArgs, json: bool) -> Result<Exit, CliError> {
     } else {
         print(&report)
     }
+    if let Some(path) = &args.evidence {
+        let core_digest = report["query"]["core_digest"].as_str().unwrap_or_default();
+        save_evidence(&api, &format!("/v1/checks/{core_digest}/evidence"), path, json).await?;
+    }
     let answers = report["answers"].as_array().map(Vec::as_slice).unwrap_or_default();
     let everyone = answers.iter().all(|answer| answer["verdict"] == "hit" || answer["verdict"] == "clear");
     Ok(if everyone && !answers.is_empty() { Exit::Done } else { Exit::Unanswered })
+}
+
+/// Gets an evidence file from the agent and writes it, readable by its owner alone.
+pub(super) async fn save_evidence(api: &LocalApi, from: &str, to: &Path, json: bool) -> Result<(), CliError> {
+    let bytes = api.get_bytes(from).await?;
+    write_private(to, &bytes).map_err(|error| CliError::io(to, &error))?;
+    if !json {
+        print_line(&format!(
+            "evidence 证据: {} ({} bytes), check with `participant-agent verify`",
+            to.display(),
+            bytes.len()
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn subject(source: Option<&Path>) -> Result<SubjectBody, CliError> {

@@ -12,6 +12,7 @@ pub mod output;
 pub mod publish;
 pub mod run;
 pub mod screen;
+pub mod verify;
 pub mod words;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,7 @@ enum Command {
     Check(check::CheckArgs),
     Screen(screen::ScreenArgs),
     Audit(audit::AuditArgs),
+    Verify(verify::VerifyArgs),
     Keys(keys::KeysArgs),
     Doctor(doctor::DoctorArgs),
     Config(config::ConfigArgs),
@@ -61,6 +63,7 @@ pub async fn dispatch(cli: Cli) -> Exit {
         Command::Check(args) => check::execute(args, json).await,
         Command::Screen(args) => screen::execute(args, json).await,
         Command::Audit(args) => audit::execute(args, json).await,
+        Command::Verify(args) => verify::execute(&args, json),
         Command::Keys(args) => keys::execute(args, json).await,
         Command::Doctor(args) => doctor::execute(args, json).await,
         Command::Config(args) => config::execute(args, json).await,

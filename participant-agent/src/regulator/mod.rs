@@ -7,6 +7,7 @@
 //! - **Security**: the only place where seals are opened; results go to the caller, never into the agent's log
 //! - **Source**: DESIGN.md sections 2 (regulator), 3 ("Query = audit escrow") and 4 ("Reconciliation finds")
 
+mod export;
 mod line;
 mod liveness;
 mod opened;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use rand::rngs::OsRng;
 use riskveil_chain::{
+    evidence::build::BuildError,
     node::Node,
     state::view::FinalizedView,
     tx::{LogAuditAccess, TxBody},
@@ -58,6 +60,9 @@ pub enum RegulatorError {
     /// The replica.
     #[error(transparent)]
     Read(#[from] LogReadError),
+    /// A logged query that cannot be exported.
+    #[error(transparent)]
+    Export(#[from] BuildError),
     /// The range is no range, or reaches into the open window.
     #[error("windows {from} to {through}: the last window that has closed is {last_closed}")]
     Range {

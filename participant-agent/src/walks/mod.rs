@@ -9,6 +9,7 @@ mod background;
 pub mod check;
 pub mod commitments;
 pub mod error;
+pub mod evidence;
 pub mod jobs;
 pub mod judge;
 pub mod kept;
