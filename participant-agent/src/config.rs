@@ -93,6 +93,7 @@ pub enum LogLevel {
     #[default]
     Info,
     Debug,
+    Trace,
 }
 
 /// The configuration as it stands in the file.

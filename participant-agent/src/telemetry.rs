@@ -22,6 +22,7 @@ pub fn init(format: LogFormat, level: LogLevel) {
         LogLevel::Warn => "warn",
         LogLevel::Info => "info",
         LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
     };
     let ours = ["participant_agent", "riskveil_chain", "riskveil_exchange"].map(|room| format!(",{room}={level}"));
     let libraries = if level == "error" { "error" } else { "warn" };

@@ -15,13 +15,13 @@ use crate::fixtures::AS_OF;
 /// The longest any wait may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary that `cargo test --workspace` builds beside the tests.
+/// The binary that `cargo test --workspace` builds beside the tests and the programs of this crate.
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let binary = folder.join("participant-agent");
-    assert!(binary.exists(), "{} is not built: run `cargo test --release --workspace`", binary.display());
-    binary
+    let test = std::env::current_exe().expect("the path of this program");
+    // a test lies in target/<profile>/deps, a program in target/<profile>
+    let folders = test.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("participant-agent")).find(|binary| binary.exists());
+    found.unwrap_or_else(|| panic!("no participant-agent beside {}: run `cargo build --release`", test.display()))
 }
 
 /// Runs a command of the agent with `--json` and gives its exit code and output.
@@ -48,6 +48,11 @@ pub struct Agent {
 impl Processes {
     /// Makes keys and a genesis for `institutions` publishers that all validate, a lender and a regulator.
     pub fn new(institutions: usize, policy: &str) -> Processes {
+        Self::adapted(institutions, policy, |_, _| {})
+    }
+
+    /// As [`Processes::new`], with every member's directory given to `adapt` (with its id) before the genesis is made.
+    pub fn adapted(institutions: usize, policy: &str, mut adapt: impl FnMut(&str, &Path)) -> Processes {
         let root = tempfile::tempdir().expect("a folder");
         let mut members: Vec<(String, &str)> =
             (1..=institutions).map(|number| (format!("INST-{number:02}"), "publisher,validator")).collect();
@@ -62,6 +67,7 @@ impl Processes {
             let args = ["init", "member", "--dir", &dir_text, "--id", id, "--roles", roles, "--base-port", &base];
             let (code, _, stderr) = call(args.into_iter().chain(["--network", "kill-test", "--as-of", AS_OF]));
             assert_eq!(code, 0, "{stderr}");
+            adapt(id, &dir);
             genesis.push(dir.join("member.toml"));
         }
         let policy_file = this.root.path().join("policy.toml");
@@ -77,6 +83,11 @@ impl Processes {
             fs::copy(&out, this.dir(id).join("genesis.toml")).expect("genesis.toml");
         }
         this
+    }
+
+    /// The folder that holds everything the run leaves behind.
+    pub fn root(&self) -> &Path {
+        self.root.path()
     }
 
     /// A member's directory.

@@ -35,7 +35,7 @@ const CHECK_HELP: &str = "Example:\n  participant-agent config check --dir alpha
     as_of           business date YYYY-MM-DD; default today in Asia/Shanghai\n  \
     key_protection  file | passphrase; default file, set by `init member`\n  \
     log_format      text | json; default text\n  \
-    log_level       error | warn | info | debug; default info\n  \
+    log_level       error | warn | info | debug | trace; default info\n  \
     engine_threads  1 to 16; default 2";
 
 /// Checks the configuration.
