@@ -69,7 +69,7 @@ fn a_block_with_other_rows_under_its_header() {
     let world = World::new();
     let (mut block, _) = rows_block(&world);
     block.payloads[0][50] ^= 1;
-    caught(replayed(&world, block), "block 2 of PROPOSER refused: payload root");
+    caught(replayed(&world, block), "block 2 of INST-01 refused: payload root");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_block_whose_state_is_invented() {
     let world = World::new();
     let (mut block, _) = rows_block(&world);
     block.header.state_root = riskveil_crypto::Digest32::new([8; 32]);
-    caught(replayed(&world, block), "block 2 of PROPOSER refused: state root");
+    caught(replayed(&world, block), "block 2 of INST-01 refused: state root");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_block_that_hides_what_became_of_a_transaction() {
     let world = World::new();
     let (mut block, _) = rows_block(&world);
     block.header.receipts_root = riskveil_crypto::Digest32::new([8; 32]);
-    caught(replayed(&world, block), "block 2 of PROPOSER refused: receipts root");
+    caught(replayed(&world, block), "block 2 of INST-01 refused: receipts root");
 }
 
 #[test]
