@@ -82,7 +82,8 @@ impl Window {
             |bytes: Bytes| bytes.raw(&self.chain_id).sized(self.member.as_bytes()).u64(self.first).u64(self.last);
         let body = scope(Bytes::new().header(32 + self.kind)).raw(&self.seed).u32(padding);
         let body = body.uleb(self.entries.len() as u64);
-        let body = self.entries.iter().fold(body, |body, entry| body.raw(entry)).done();
+        // variant 0: a query or its receipt, not a disclosure
+        let body = self.entries.iter().fold(body, |body, entry| body.uleb(0).raw(entry)).done();
         let mut plaintext = Bytes::new().u32(body.len() as u32).raw(&body).done();
         plaintext.resize(plaintext.len().max(bucket * 1_408 + 256), 0);
         let info = Bytes::new().sized(b"riskveil/v1/exchange/log-info").u8(1).raw(&self.chain_id);
