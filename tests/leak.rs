@@ -109,7 +109,9 @@ impl Run {
         // the default policy: an empty file
         let network = Processes::adapted(INSTITUTIONS.len(), "", |id, dir| {
             let config = fs::read_to_string(dir.join("agent.toml")).unwrap();
-            fs::write(dir.join("agent.toml"), config.replace("log_level = \"info\"", "log_level = \"trace\"")).unwrap();
+            let quieter = config.lines().filter(|line| !line.starts_with("log_level"));
+            let finest = quieter.chain(["log_level = \"trace\""]).collect::<Vec<_>>().join("\n");
+            fs::write(dir.join("agent.toml"), finest + "\n").unwrap();
             let mut member = fs::read_to_string(dir.join("member.toml")).unwrap();
             for (listen, announced) in [("peer_listen", "peer_address"), ("engine_listen", "engine_address")] {
                 let target: SocketAddr = setting(&config, listen).parse().unwrap();

@@ -57,7 +57,7 @@ const COMMENTS: [(&str, &str); 9] = [
     ("engine_listen", "Where other members' consensus engines connect; told as `engine_address` of member.toml."),
     ("key_protection", "How the keys are kept, `file` or `passphrase`; set when they were made."),
     ("log_format", "text or json."),
-    ("log_level", "error, warn, info or debug."),
+    ("log_level", "error, warn, info, debug or trace."),
     ("engine_threads", "Threads of the consensus engine, 1 to 16."),
 ];
 
@@ -117,7 +117,7 @@ pub struct AgentConfig {
     /// `text` or `json`.
     #[serde(default)]
     pub log_format: LogFormat,
-    /// `error`, `warn`, `info` or `debug`.
+    /// `error`, `warn`, `info`, `debug` or `trace`.
     #[serde(default)]
     pub log_level: LogLevel,
     /// Threads of the consensus engine, 1 to 16.

@@ -11,6 +11,7 @@ mod agents;
 mod another_key;
 mod blocks;
 mod channel;
+mod commitments;
 #[path = "../../chain/tests/common/mod.rs"]
 mod common;
 mod control;

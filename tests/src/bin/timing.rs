@@ -4,8 +4,9 @@
 //!
 //! - **Compares**: a listed person and a stranger, in an order drawn at random, each request used once: the responder's
 //!   rules and evaluation in memory, and `POST /peer/v1/evaluate` of a real agent over TLS
-//! - **Statistic**: Welch's t over the times below the 90th percentile of both (interruptions of the machine lie above it);
-//!   |t| below 4.5 is "no difference shown" (dudect's threshold), and how small a difference could have been seen
+//! - **Statistic**: Welch's t over the times below the 90th and below the 50th percentile of both together (interruptions of
+//!   the machine lie above), the larger of the two; |t| below 4.5 is "no difference shown" (dudect's threshold). Printed
+//!   beside it: from how small a difference of the means on it would have been seen
 //! - **Control**: the same with a difference planted in the listed person's time; the program must see it, or it says so
 //! - **Source**: Reparaz, Balasch, Verbauwhede 2017, "Dude, is my code constant time?"
 
@@ -40,6 +41,8 @@ const LISTED: &str = "340802199407205370";
 const STRANGER: &str = "513230196105128094";
 /// |t| from which a difference counts as shown.
 const THRESHOLD: f64 = 4.5;
+/// Percentiles below which times are compared.
+const CROPS: [usize; 2] = [90, 50];
 /// Requests prepared ahead of their measurement.
 const AHEAD: usize = 500;
 
@@ -56,12 +59,18 @@ impl Samples {
     fn report(&self, what: &str) -> bool {
         let mut all: Vec<f64> = self.0.concat();
         all.sort_by(f64::total_cmp);
-        let limit = all[all.len() * 9 / 10];
-        let kept = |class: &Vec<f64>| class.iter().copied().filter(|time| *time < limit).collect::<Vec<f64>>();
-        let [listed, stranger] = [kept(&self.0[0]), kept(&self.0[1])];
-        let (a, b) = (moments(&listed), moments(&stranger));
-        let error = (a.1 / listed.len() as f64 + b.1 / stranger.len() as f64).sqrt();
-        let t = (a.0 - b.0) / error;
+        let mut shown_by = (0.0, f64::INFINITY);
+        for percent in CROPS {
+            let limit = all[all.len() * percent / 100];
+            let kept = |class: &Vec<f64>| class.iter().copied().filter(|time| *time < limit).collect::<Vec<f64>>();
+            let [listed, stranger] = [kept(&self.0[0]), kept(&self.0[1])];
+            let (a, b) = (moments(&listed), moments(&stranger));
+            let error = (a.1 / listed.len() as f64 + b.1 / stranger.len() as f64).sqrt();
+            let t = (a.0 - b.0) / error;
+            let visible = shown_by.1.min(THRESHOLD * error);
+            shown_by = (if t.abs() > f64::abs(shown_by.0) { t } else { shown_by.0 }, visible);
+        }
+        let (t, visible) = shown_by;
         let shown = t.abs() >= THRESHOLD;
         let verdict = if shown { "a difference is shown" } else { "no difference is shown" };
         println!(
@@ -70,7 +79,7 @@ impl Samples {
             self.0[1].len(),
             median(&self.0[0]) / 1_000.0,
             median(&self.0[1]) / 1_000.0,
-            THRESHOLD * error / 1_000.0,
+            visible / 1_000.0,
         );
         shown
     }
