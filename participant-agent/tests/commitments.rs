@@ -15,14 +15,16 @@ use participant_agent::outbox::courier::{SUBMISSION_CONTENT_TYPE, SUBMISSION_PAT
 use participant_agent::peers::client::PeerClient;
 use participant_agent::peers::directory::Directory;
 use participant_agent::peers::tls::TlsIdentity;
+use participant_agent::records::{self, RecordBook};
 use participant_agent::regulator::Reconciled;
 use rand::rngs::OsRng;
 use riskveil_chain::tx::{PayloadRef, PublishCommitments, SignedTransaction, Submission, Transaction, TxBody};
-use riskveil_crypto::SecretBytes;
 use riskveil_crypto::digest::sha256;
+use riskveil_crypto::{SecretBytes, merkle};
 use riskveil_exchange::audit::{FindingKind, Proof};
 use riskveil_exchange::ids::{Height, MemberId};
 use riskveil_exchange::member::Roles;
+use riskveil_exchange::publish::commitment_batch::commitment_at;
 use riskveil_exchange::publish::plan_commitments;
 use serde_json::{Value, json};
 
@@ -143,20 +145,26 @@ async fn a_publisher_that_is_stopped_while_it_proves_goes_on_and_commits_to_ever
     stop_all(agents).await;
 }
 
-/// Puts a batch of INST-02 on chain whose proof of the amounts is forged, signed with INST-02's own key.
-async fn publish_forged(consortium: &Consortium) {
+/// The payload of a batch of padding commitments of INST-02, with its proofs.
+fn honest_payload(consortium: &Consortium) -> Vec<u8> {
+    let batch = plan_commitments(Vec::new(), &SecretBytes::random(&mut OsRng), 64).unwrap().remove(0);
+    let publisher = MemberId::new("INST-02").unwrap();
+    let proof = batch.prove_chunk(&consortium.genesis.chain_id(), &publisher, 0, &mut OsRng).unwrap();
+    batch.payload(std::slice::from_ref(&proof)).unwrap()
+}
+
+/// Puts a payload of 64 commitments on chain as the first batch of INST-02, signed with INST-02's own key.
+async fn publish_as_inst_02(consortium: &Consortium, payload: Vec<u8>) {
     let (dir, genesis) = (consortium.dir("INST-02"), &consortium.genesis);
     let (publisher, chain_id) = (MemberId::new("INST-02").unwrap(), genesis.chain_id());
     let keystore = Keystore::open(&dir, &Unlock::KeyFile).unwrap();
-    let batch = plan_commitments(Vec::new(), &SecretBytes::random(&mut OsRng), 64).unwrap().remove(0);
-    let proof = batch.prove_chunk(&chain_id, &publisher, 0, &mut OsRng).unwrap();
-    let mut payload = batch.payload(std::slice::from_ref(&proof)).unwrap();
-    *payload.last_mut().unwrap() ^= 1;
+    let leaf = |index| commitment_at(&payload, 64, index).unwrap().leaf();
+    let leaves: Vec<_> = (0..64).map(|index| merkle::leaf_hash(leaf(index).as_bytes())).collect();
     let commitments = PayloadRef {
         digest: sha256(&payload),
         len: u32::try_from(payload.len()).unwrap(),
-        count: batch.count(),
-        root: batch.root(),
+        count: 64,
+        root: merkle::root_of_hashes(&leaves),
     };
     let body = TxBody::PublishCommitments(PublishCommitments { batch_seq: 0, commitments });
     let transaction = Transaction::new(chain_id, publisher, 1, Height(5000), body);
@@ -174,7 +182,9 @@ async fn a_range_proof_that_does_not_hold_is_named_at_every_member_and_to_the_re
     let consortium = Consortium::new(&FOUR, |_| {});
     let others = ["INST-01", "LENDER-01", "REGULATOR-01"];
     let mut agents = start(&consortium, &others).await;
-    publish_forged(&consortium).await;
+    let mut forged = honest_payload(&consortium);
+    *forged.last_mut().unwrap() ^= 1;
+    publish_as_inst_02(&consortium, forged).await;
     for agent in &mut agents {
         agent.until("a verdict", |status| summary(status).invalid == 1).await;
         let page = page(agent).await;
@@ -204,5 +214,47 @@ async fn a_range_proof_that_does_not_hold_is_named_at_every_member_and_to_the_re
     agents.insert(1, consortium.start("LENDER-01"));
     let status = agents[1].until("the lender again", is_fresh).await;
     assert_eq!((summary(&status).invalid, summary(&status).verified.chunks), (1, 0));
+    stop_all(agents).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_publishes_a_commitment_of_another_first_has_an_invalid_batch_and_the_owner_does_not_flood_the_chain() {
+    let consortium = Consortium::new(&FOUR, |_| {});
+    let others = ["INST-01", "LENDER-01", "REGULATOR-01"];
+    let mut agents = start(&consortium, &others).await;
+    agents[0].publish(&records(0, 300)).await;
+    agents[0].until("some proofs", |status| summary(status).own.unwrap().proved >= 64).await;
+    agents.remove(0).stop().await.unwrap();
+
+    // INST-01 validates alone, so the copy has to be first in its mempool: it comes from the courier of INST-02
+    let dir = consortium.dir("INST-01");
+    let keystore = Keystore::open(&dir, &Unlock::KeyFile).unwrap();
+    let book = RecordBook::open(&dir.join("journal"), keystore.journal_key(records::JOURNAL_NAME)).unwrap();
+    let held = &book.held(0..1)[0];
+    let stolen = held.seed.open(&held.record).commitment();
+    drop(book);
+    let mut payload = honest_payload(&consortium);
+    let mut all: Vec<_> = (1..64).map(|index| commitment_at(&payload, 64, index).unwrap()).chain([stolen]).collect();
+    all.sort_by_key(|commitment| commitment.leaf());
+    for (place, commitment) in payload.chunks_mut(96).zip(&all) {
+        place.copy_from_slice(&commitment.to_bytes());
+    }
+    agents.insert(0, consortium.start("INST-01"));
+    agents[0].until("the validator again", is_fresh).await;
+    publish_as_inst_02(&consortium, payload).await;
+
+    for agent in &mut agents {
+        agent.until("a verdict", |status| summary(status).invalid == 1).await;
+        let page = page(agent).await;
+        assert_eq!((page.batches[0].publisher.as_str(), page.batches[0].range_proofs.as_str()), ("INST-02", "invalid"));
+    }
+    let status = agents[0].until("every proof", |status| summary(status).own.unwrap().proved == 512).await;
+    let bytes = status["bytes_on_chain"].as_u64().unwrap();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let status = agents[0].status().await.unwrap();
+    assert_eq!((summary(&status).own.unwrap().published, summary(&status).on_chain), (0, 64), "the batch is refused");
+    let more = status["bytes_on_chain"].as_u64().unwrap() - bytes;
+    // once 64,512 bytes, and the log windows of three members; tried every 5 s it would be three times
+    assert!(more < 220_000, "a refused batch is not sent again and again: {more} bytes in 12 s");
     stop_all(agents).await;
 }

@@ -12,7 +12,7 @@
 //! rows final --> plan (journal) --> chunk proofs (journal) --> payload --> outbox --> PublishCommitments --> range_proofs.rs
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,13 +21,14 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::OsRng;
 use riskveil_chain::receipt::ReceiptCode;
+use riskveil_chain::state::BatchState;
 use riskveil_chain::state::view::StateRead;
 use riskveil_chain::tx::{PayloadRef, PublishCommitments, TxBody};
 use riskveil_crypto::at_rest::AtRestKey;
-use riskveil_crypto::{SecretBytes, digest};
-use riskveil_exchange::ids::Height;
-use riskveil_exchange::publish::UnprovenBatch;
-use riskveil_exchange::publish::commitment_batch::{CHUNK, ChunkProof};
+use riskveil_crypto::{Digest32, SecretBytes, digest};
+use riskveil_exchange::ids::{Height, MemberId};
+use riskveil_exchange::publish::commitment_batch::{CHUNK, ChunkProof, commitment_at};
+use riskveil_exchange::publish::{RecordCommitment, UnprovenBatch};
 use serde::{Deserialize, Serialize};
 
 use super::publisher::Publisher;
@@ -42,6 +43,8 @@ use crate::records::{CommitmentPlan, RecordBook, RecordsError};
 pub const JOURNAL_NAME: &str = "proofs";
 /// Pause after something failed that is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+/// Pause after the chain refused a batch: it is a megabyte, and the chain seldom changes its mind.
+const REFUSED_RETRY: Duration = Duration::from_secs(600);
 
 /// A proof as it is journalled, until its batch is on chain.
 #[derive(Serialize, Deserialize)]
@@ -225,7 +228,8 @@ pub async fn run(context: &Context, publisher: &Publisher) -> Result<(), Records
             }
             Err(waits) => {
                 tracing::warn!(reason = %waits, "commitments wait");
-                tokio::time::sleep(RETRY).await;
+                let refused = matches!(waits, Failed::Publish(PublishError::Refused(_)));
+                tokio::time::sleep(if refused { REFUSED_RETRY } else { RETRY }).await;
             }
         }
     }
@@ -286,7 +290,13 @@ async fn publish(context: &Context, publisher: &Publisher, plan: &CommitmentPlan
         let batch = Arc::new(batch);
         prove(context, &publisher.prover, batch_seq, &batch).await?;
         let payload = batch.payload(&publisher.prover.proofs(batch_seq)).ok_or(Failed::Interrupted)?;
-        let height = submit(context, batch_seq, &batch, payload).await?;
+        let height = match submit(context, batch_seq, &batch, payload).await {
+            Err(PublishError::Refused(ReceiptCode::LeafSeen)) => {
+                accuse(context, &batch).await;
+                return Err(PublishError::Refused(ReceiptCode::LeafSeen).into());
+            }
+            sent => sent?,
+        };
         tracing::info!(batch_seq, count = batch.count(), %height, "commitments are on chain");
         tokio::task::block_in_place(|| publisher.prover.release(batch_seq.saturating_add(1)))?;
     }
@@ -311,6 +321,25 @@ async fn prove(context: &Context, prover: &Prover, batch_seq: u32, batch: &Arc<U
         left -= 1;
     }
     if left == 0 { Ok(()) } else { Err(Failed::Interrupted) }
+}
+
+/// Says who published a commitment of this batch before us. It cannot have made its range proof: every member finds its batch
+/// invalid.
+async fn accuse(context: &Context, batch: &Arc<UnprovenBatch>) {
+    let (ledger, own, batch) = (context.ledger.clone(), context.member.id.clone(), batch.clone());
+    let found = background::once(move || {
+        let leaves: BTreeSet<Digest32> = batch.commitments().map(RecordCommitment::leaf).collect();
+        let others = ledger.view().commitment_batches().into_iter().filter(|(publisher, ..)| *publisher != own);
+        let holds_one = |(publisher, batch_seq, counted): &(MemberId, u32, BatchState)| {
+            let Ok(payload) = ledger.commitments().payload(publisher, *batch_seq) else { return false };
+            let theirs = |index| commitment_at(&payload, counted.count, index).map(|commitment| commitment.leaf());
+            (0..counted.count).filter_map(theirs).any(|leaf| leaves.contains(&leaf))
+        };
+        others.into_iter().find(holds_one).map(|(publisher, batch_seq, _)| (publisher, batch_seq))
+    });
+    if let Some(Some((publisher, batch_seq))) = found.await {
+        tracing::error!(%publisher, batch_seq, "this member copied a commitment of ours from a block or a mempool");
+    }
 }
 
 /// A5 to A7 for one batch.
