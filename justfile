@@ -9,6 +9,10 @@ demo *ARGS:
 test *ARGS:
     cargo test --release --workspace {{ARGS}}
 
+# An outside property tester against running agents; after `just test`.
+schemathesis:
+    .ci/schemathesis
+
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 

@@ -24,8 +24,10 @@ use warp::{Filter, Reply};
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: Limits = Limits {
     connections: 8,
+    refusals: 2,
     handshake: Duration::from_millis(300),
     head: Duration::from_millis(300),
+    head_bytes: 16 << 10,
     body: Duration::from_millis(300),
     write: Duration::from_millis(300),
     body_bytes: 1 << 20,
@@ -198,7 +200,9 @@ async fn clients_that_dawdle_with_the_handshake_the_head_or_the_body_are_cut_off
     let tls = peers(&publisher, &[]).await;
     assert_eq!(slowly(tls.address, &[]).await, "");
     let server = local().await;
-    assert!(!slowly(server.address, &[b"POST /peer/v1/echo HTTP/1.1\r\nHo"]).await.contains("200"));
+    let begun = slowly(server.address, &[b"POST /peer/v1/echo HTTP/1.1\r\nHo"]).await;
+    assert!(begun.starts_with("HTTP/1.1 408") && begun.contains("urn:riskveil:problem:request-timeout"), "{begun}");
+    assert_eq!(slowly(server.address, &[]).await, "", "an idle connection ends without a word");
     let head: &[u8] = b"POST /large HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n";
     assert!(slowly(server.address, &[head, b"a", b"b", b"c", b"d", b"e"]).await.contains("405"));
 }
@@ -220,6 +224,31 @@ async fn a_body_that_takes_too_long_gets_408_and_the_connection_ends() {
     parts.push(together.as_bytes());
     let answer = slowly(address, &parts).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn heads_that_are_none_or_too_large_and_connections_above_the_limit_get_a_problem_document() {
+    let server = local().await;
+    let no_http = slowly(server.address, &[b"\x16\x03\x01\x02\x00\x01\r\n\r\n"]).await;
+    assert!(no_http.starts_with("HTTP/1.1 400") && no_http.contains("application/problem+json"), "{no_http}");
+    let field = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(LIMITS.head_bytes));
+    let large = slowly(server.address, &[field.as_bytes()]).await;
+    assert!(large.starts_with("HTTP/1.1 431") && large.contains("urn:riskveil:problem:head-too-large"), "{large}");
+    let fields = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    assert!(slowly(server.address, &[fields.as_bytes()]).await.starts_with("HTTP/1.1 431"));
+
+    let mut held = Vec::new();
+    for _ in 0..LIMITS.connections {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /").await.unwrap();
+        held.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refused = slowly(server.address, &[b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"]).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("\"reason\":\"connections\""), "{refused}");
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(slowly(server.address, &[b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"]).await.starts_with("HTTP/1.1 404"));
 }
 
 #[tokio::test]

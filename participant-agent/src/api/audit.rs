@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     checks::not_built,
     evidence_file, json,
-    models::SubjectBody,
+    models::{SubjectBody, object, whole},
     problem::{Problem, ProblemKind},
     route::{Answered, Call, Page, shown},
 };
@@ -38,12 +38,13 @@ const PAGE: (usize, usize) = (1_000, 10_000);
 #[serde(deny_unknown_fields)]
 pub struct SubjectQuery {
     /// At least one identifier.
+    #[serde(deserialize_with = "object")]
     pub subject: SubjectBody,
     /// Requests left out at the front.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub offset: Option<usize>,
     /// Most requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -52,16 +53,16 @@ pub struct SubjectQuery {
 #[serde(deny_unknown_fields)]
 pub struct ReconcileQuery {
     /// First window; window 0 without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Window>,
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
     /// Last window, any closed one; without it the last one whose other side is due.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub through: Option<Window>,
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    pub through: Option<u64>,
     /// Findings left out at the front.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub offset: Option<usize>,
     /// Most findings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -101,7 +102,10 @@ pub(super) async fn reconcile(context: Arc<Context>, call: Call) -> Answered {
     let regulator = regulator(&context)?;
     let query: ReconcileQuery = json(&call.body)?;
     let page = Page::new(query.offset, query.limit, PAGE.0, PAGE.1)?;
-    let mut report = regulator.reconcile(query.from, query.through).await.map_err(|error| problem(&error))?;
+    let mut report = regulator
+        .reconcile(query.from.map(Window), query.through.map(Window))
+        .await
+        .map_err(|error| problem(&error))?;
     report.findings.extend(context.range_proofs.findings(&context.ledger.view()));
     report.findings_total = report.findings.len();
     report.next = page.next(report.findings_total);

@@ -127,7 +127,8 @@ pub(crate) fn evidence_file(bytes: Vec<u8>) -> Response {
 /// # Errors
 /// A malformed problem with the position, never the content.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, problem::Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    let object: Result<models::Object<T>, _> = serde_json::from_slice(body);
+    object.map(|models::Object(value)| value).map_err(|error| {
         problem::Problem::new(problem::ProblemKind::Malformed).detail(format!(
             "the body is not the JSON of this address (line {}, column {})",
             error.line(),

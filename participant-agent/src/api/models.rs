@@ -6,17 +6,73 @@
 //! - **Source**: specs/openapi.yaml; DESIGN.md section 6
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use riskveil_crypto::Digest32;
 use riskveil_exchange::ids::{Height, MemberId};
 use riskveil_exchange::publish::Attribute;
 use riskveil_exchange::purpose::Purpose;
 use riskveil_exchange::record::{Day, IdType};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 /// Most applicants in one screening.
 pub const MAX_APPLICANTS: usize = 250_000;
+
+/// Above 2^53 not every whole number is a float.
+const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
+
+/// A value that stands as a JSON object; a struct of serde's would take an array of its fields too.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// `deserialize_with` of a field that is an object.
+///
+/// # Errors
+/// The deserializer's.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// `deserialize_with` of a field that is a whole number or absent: to JSON Schema, 3.0 is one too.
+///
+/// # Errors
+/// The deserializer's; a fraction, or out of range.
+pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let exact = |float: &f64| float.fract() == 0.0 && (0.0..MAX_EXACT_FLOAT).contains(float);
+    let whole = number.as_u64().or_else(|| number.as_f64().filter(exact).map(|float| float as u64));
+    let fits = whole.and_then(|whole| T::try_from(whole).ok());
+    fits.map(Some).ok_or_else(|| serde::de::Error::custom("not a whole number in range"))
+}
+
+/// `deserialize_with` of a field that is a list of objects.
+fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let objects = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
 
 /// An identifier of a person as it was typed: serialised only to and from the local API, never printed.
 #[derive(Clone, Default)]
@@ -29,7 +85,7 @@ impl Serialize for PersonalText {
 }
 
 impl<'de> Deserialize<'de> for PersonalText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
     }
 }
@@ -97,6 +153,7 @@ impl SubjectBody {
 #[serde(deny_unknown_fields)]
 pub struct CheckBody {
     /// Whom it is about.
+    #[serde(deserialize_with = "object")]
     pub subject: SubjectBody,
     /// Why: a word of the purpose registry.
     pub purpose: Purpose,
@@ -137,6 +194,7 @@ pub struct ScreeningBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Day>,
     /// 1 to [`MAX_APPLICANTS`]; references are unique.
+    #[serde(deserialize_with = "objects")]
     pub applicants: Vec<ApplicantBody>,
 }
 
@@ -358,4 +416,32 @@ pub struct PublicationStatus {
     /// Why it is not going on, in one sentence; it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_float() {
+        let parse = |text: &str| whole::<_, u32>(&mut serde_json::Deserializer::from_str(text)).ok();
+        assert_eq!((parse("3"), parse("3.0"), parse("null")), (Some(Some(3)), Some(Some(3)), Some(None)));
+        for wrong in ["3.5", "-1", "-1.0", "1e300", "4294967296", "\"3\"", "[3]", "18446744073709551616"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_array_of_fields_is_no_object() {
+        let digest = "ab".repeat(32);
+        let check = format!("{{\"subject\":{{}},\"purpose\":\"dispute_check\",\"consent_digest\":\"{digest}\"}}");
+        assert!(serde_json::from_str::<Object<CheckBody>>(&check).is_ok());
+        assert!(serde_json::from_str::<Object<CheckBody>>(&check.replace("{}", "[]")).is_err());
+        let array = format!("[{{}},\"dispute_check\",\"{digest}\",null]");
+        assert!(serde_json::from_str::<Object<CheckBody>>(&array).is_err());
+        let unknown = serde_json::from_str::<Object<CheckBody>>(&check.replace("{}", "{\"passport\":\"E1\"}"));
+        assert!(unknown.is_err_and(|error| !error.to_string().contains("E1")));
+        let screening = "{\"purpose\":\"dispute_check\",\"applicants\":[[\"A\",\"uscc\",\"\",\"\",\"\",null]]}";
+        assert!(serde_json::from_str::<Object<ScreeningBody>>(screening).is_err());
+    }
 }

@@ -26,12 +26,16 @@ pub(super) enum Once<'a> {
 /// # Errors
 /// A conflict, with reason `key_under_way` or `key_reused`.
 pub(super) fn once(repeat: Repeat<'_>) -> Result<Once<'_>, Problem> {
-    let conflict = |reason, detail: &str| Problem::new(ProblemKind::Conflict).reason(reason).detail(detail);
+    let conflict = Problem::new(ProblemKind::Conflict);
     match repeat {
         Repeat::New(claim) => Ok(Once::Do(claim)),
         Repeat::Answered(answer) => Ok(Once::Done(answer)),
-        Repeat::UnderWay => Err(conflict("key_under_way", "a request with this idempotency key is under way")),
-        Repeat::Other => Err(conflict("key_reused", "this idempotency key was used with another request")),
+        Repeat::UnderWay => {
+            Err(conflict.reason("key_under_way").detail("a request with this idempotency key is under way"))
+        }
+        Repeat::Other => {
+            Err(conflict.reason("key_reused").detail("this idempotency key was used with another request"))
+        }
     }
 }
 

@@ -42,8 +42,6 @@ pub enum ProblemKind {
     LengthRequired,
     /// The body is over the limit.
     TooLarge,
-    /// The address itself is too long.
-    UriTooLong,
     /// The content type is not the one of this address.
     UnsupportedMediaType,
     /// Of the right form, and wrong: no valid identifier, no file of records, a range that is none.
@@ -52,7 +50,7 @@ pub enum ProblemKind {
     Refused,
     /// More than is accepted now.
     TooManyRequests,
-    /// The head has too many or too long fields.
+    /// The head is too long or has too many fields.
     HeadTooLarge,
     /// A fault of this agent.
     Internal,
@@ -62,7 +60,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -72,7 +70,6 @@ impl ProblemKind {
         Self::Conflict,
         Self::LengthRequired,
         Self::TooLarge,
-        Self::UriTooLong,
         Self::UnsupportedMediaType,
         Self::Invalid,
         Self::Refused,
@@ -96,7 +93,6 @@ impl ProblemKind {
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts an earlier one"),
             Self::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length-required", "Content-Length is missing"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is over the limit"),
-            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The address is too long"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not accepted here")
             }
@@ -287,13 +283,18 @@ mod tests {
     use super::*;
 
     fn api() -> Routes {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Body {
+            number: u32,
+        }
         let double = warp::path!("v1" / "double")
             .and(warp::post())
             .and(warp::body::content_length_limit(32))
             .and(warp::body::bytes())
             .and_then(|body: bytes::Bytes| async move {
                 let refused = Problem::new(ProblemKind::Refused).reason("no_consent");
-                let number: u32 = super::super::json(&body).map_err(Rejection::from)?;
+                let Body { number } = super::super::json(&body).map_err(Rejection::from)?;
                 number.checked_mul(2).map(|twice| warp::reply::json(&twice)).ok_or_else(|| Rejection::from(refused))
             });
         routes(double)
@@ -311,14 +312,14 @@ mod tests {
 
     #[tokio::test]
     async fn every_rejection_becomes_a_problem_document_without_the_input() {
-        assert_eq!(ask("POST", "/v1/double", "4").await, (200, 8.into()));
+        assert_eq!(ask("POST", "/v1/double", "{\"number\":4}").await, (200, 8.into()));
         assert_eq!(ask("POST", "/nothing", "").await.0, 404);
         assert_eq!(ask("GET", "/v1/double", "").await.0, 405);
         assert_eq!(ask("POST", "/v1/double", "999999999999999999999999999999999").await.0, 413);
-        let (status, document) = ask("POST", "/v1/double", "\"13812345678\"").await;
+        let (status, document) = ask("POST", "/v1/double", "{\"number\":\"13812345678\"}").await;
         assert_eq!((status, &document["type"]), (400, &"urn:riskveil:problem:malformed".into()));
         assert!(!document.to_string().contains("138"), "{document}");
-        let (status, document) = ask("POST", "/v1/double", "4294967295").await;
+        let (status, document) = ask("POST", "/v1/double", "{\"number\":4294967295}").await;
         assert_eq!((status, &document["reason"]), (422, &"no_consent".into()));
     }
 

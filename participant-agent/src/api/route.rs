@@ -34,6 +34,8 @@ pub type Answered = Result<Response, Problem>;
 /// A handler in a table; [`to`](crate::api::to) makes one of an `async fn(Arc<Context>, Call) -> Answered`.
 pub type Handler = fn(Arc<Context>, Call) -> BoxFuture<'static, Answered>;
 
+/// The greatest `offset` of a page.
+const MAX_OFFSET: usize = u32::MAX as usize;
 /// How long a handler may take unless its line says otherwise.
 pub const REQUEST_TIME: Duration = Duration::from_secs(60);
 /// Longest idempotency key, bytes.
@@ -161,7 +163,9 @@ impl Route {
     fn key(&self, headers: &HeaderMap) -> Result<Option<String>, Problem> {
         let Some(value) = headers.get("idempotency-key").filter(|_| self.idempotent) else { return Ok(None) };
         let repeated = headers.get_all("idempotency-key").iter().nth(1).is_some();
-        let text = value.to_str().ok().filter(|text| (1..=MAX_KEY_BYTES).contains(&text.len()) && !repeated);
+        let visible = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = |text: &&str| (1..=MAX_KEY_BYTES).contains(&text.len()) && !repeated;
+        let text = value.to_str().ok().filter(visible).filter(fits);
         let wrong = || {
             let most = MAX_KEY_BYTES;
             Problem::new(ProblemKind::Malformed)
@@ -223,7 +227,7 @@ impl Call {
     /// `offset` and `limit` of the query string.
     ///
     /// # Errors
-    /// Malformed; a limit is 1 to `most`.
+    /// Malformed; a limit is 1 to `most`, an offset below 2^32.
     pub fn page(&self, usual: usize, most: usize) -> Result<Page, Problem> {
         Page::new(self.query("offset")?, self.query("limit")?, usual, most)
     }
@@ -242,13 +246,14 @@ impl Page {
     /// The page, with the usual limit where none is given.
     ///
     /// # Errors
-    /// Malformed; a limit is 1 to `most`.
+    /// Malformed; a limit is 1 to `most`, an offset below 2^32.
     pub fn new(offset: Option<usize>, limit: Option<usize>, usual: usize, most: usize) -> Result<Self, Problem> {
         let page = Self { offset: offset.unwrap_or(0), limit: limit.unwrap_or(usual) };
-        if (1..=most).contains(&page.limit) {
+        if (1..=most).contains(&page.limit) && page.offset <= MAX_OFFSET {
             return Ok(page);
         }
-        Err(Problem::new(ProblemKind::Malformed).detail(format!("limit is 1 to {most}")))
+        let detail = format!("limit is 1 to {most} and offset at most {MAX_OFFSET}");
+        Err(Problem::new(ProblemKind::Malformed).detail(detail))
     }
 
     /// The offset of the page after this one, if `matching` entries reach beyond it.
@@ -332,27 +337,35 @@ fn admit(
     Ok((Call { peer, key, body: Bytes::new(), raw_query, path, query }, slot))
 }
 
-/// Runs a handler to its end, whatever becomes of the caller.
 async fn run(route: &'static Route, context: Arc<Context>, call: Call, slot: OwnedSemaphorePermit) -> Response {
     let handler = route.handler;
-    let work = tokio::spawn(async move {
-        let answer = tokio::time::timeout(route.within, handler(context, call)).await;
+    let work = async move {
+        let answered = handler(context, call).await;
         drop(slot);
-        answer
-    });
-    super::reply(match work.await {
-        Ok(Ok(answer)) => answer,
+        answered
+    };
+    super::reply(to_its_end(route.path, route.within, work).await)
+}
+
+/// Runs a handler as a task of its own: to its end or its time, whatever becomes of the caller.
+async fn to_its_end(
+    path: &'static str,
+    within: Duration,
+    work: impl Future<Output = Answered> + Send + 'static,
+) -> Answered {
+    match tokio::spawn(tokio::time::timeout(within, work)).await {
+        Ok(Ok(answered)) => answered,
         Ok(Err(_elapsed)) => {
-            tracing::warn!(path = route.path, "a request took too long");
-            let most = route.within.as_secs();
+            tracing::warn!(path, "a request took too long");
+            let most = within.as_secs();
             Err(Problem::new(ProblemKind::Unavailable).reason("timed_out").detail(format!("not done in {most} s")))
         }
         Err(failed) if failed.is_panic() => {
-            tracing::error!(path = route.path, "a request handler panicked");
+            tracing::error!(path, "a request handler panicked");
             Err(Problem::new(ProblemKind::Internal))
         }
         Err(_cancelled) => Err(Problem::new(ProblemKind::Unavailable).detail("the agent is stopping")),
-    })
+    }
 }
 
 /// 200 with JSON.
@@ -373,4 +386,51 @@ pub fn with_status(status: StatusCode, value: &impl Serialize) -> Answered {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_takes_too_long_or_panics_is_a_problem_and_one_without_a_caller_goes_on() {
+        let second = Duration::from_secs(1);
+        let slow = to_its_end("/slow", Duration::from_millis(10), std::future::pending()).await.unwrap_err();
+        assert_eq!((slow.kind(), slow.to_string()), (ProblemKind::Unavailable, "not done in 0 s".into()));
+        let panics = async { panic!("a handler of a test") };
+        assert_eq!(to_its_end("/panic", second, panics).await.unwrap_err().kind(), ProblemKind::Internal);
+
+        let (sent, received) = tokio::sync::oneshot::channel();
+        let (go, told) = tokio::sync::oneshot::channel::<()>();
+        let caller = tokio::spawn(to_its_end("/left", second, async move {
+            told.await.ok();
+            sent.send(()).ok();
+            shown(&())
+        }));
+        tokio::task::yield_now().await;
+        caller.abort();
+        go.send(()).ok();
+        received.await.unwrap();
+    }
+
+    #[test]
+    fn a_path_is_matched_whole_and_its_values_are_taken() {
+        let route = Route::get("/v1/things/{id}/parts", Access::Open, |_, _| Box::pin(async { shown(&()) }));
+        assert_eq!(route.matches("/v1/things/7/parts").unwrap()["id"], "7");
+        for other in
+            ["/v1/things//parts", "/v1/things/7", "/v1/things/7/parts/", "/v1/things/7/8/parts", "v1/things/7/parts"]
+        {
+            assert!(route.matches(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_bounds_and_knows_the_next_one() {
+        assert!(Page::new(None, Some(0), 10, 100).is_err());
+        assert!(Page::new(None, Some(101), 10, 100).is_err());
+        assert!(Page::new(Some(MAX_OFFSET + 1), None, 10, 100).is_err());
+        let page = Page::new(Some(20), None, 10, 100).unwrap();
+        assert_eq!((page.next(31), page.next(30)), (Some(30), None));
+        assert_eq!(Page { offset: usize::MAX, limit: 1 }.next(5), None);
+    }
 }

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressStyle;
 use riskveil_crypto::Digest32;
 use riskveil_exchange::audit::{Finding, Proof, SubjectTrail};
-use riskveil_exchange::ids::{MemberId, Window};
+use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::purpose::Purpose;
 use serde_json::Value;
 
@@ -271,11 +271,10 @@ async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
         true => Some(everything_logged(&api, read_genesis(&args.dir)?.policy.leaf_due_windows, json).await?),
         false => args.through,
     };
-    let (from, through) = (args.from.map(Window), through.map(Window));
-    let mut query = ReconcileQuery { from, through, offset: None, limit: Some(PAGE) };
+    let mut query = ReconcileQuery { from: args.from, through, offset: None, limit: Some(PAGE) };
     let mut report: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
     while let Some(offset) = report.next {
-        query = ReconcileQuery { through: Some(report.through), offset: Some(offset), ..query };
+        query = ReconcileQuery { through: Some(report.through.0), offset: Some(offset), ..query };
         let page: Reconciled = api.post("/v1/audit/reconcile", &query).await?;
         report.findings.extend(page.findings);
         report.next = page.next;

@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod directory;
+mod refusals;
 pub mod server;
 pub mod stream;
 pub mod tls;
