@@ -87,3 +87,33 @@ async fn run_demo(args: demo::DemoArgs) -> Result<Exit, CliError> {
 pub fn today() -> String {
     crate::clock::Clock::system().today().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    fn look(command: &Command, path: &str) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(command.get_about().is_some(), "`{path} --help` does not say what it does");
+        for argument in command.get_arguments().filter(|argument| !argument.is_global_set()) {
+            assert!(argument.get_help().is_some(), "`{path} --help` does not say what {} is", argument.get_id());
+        }
+        if command.has_subcommands() {
+            command.get_subcommands().for_each(|one| look(one, &format!("{path} {}", one.get_name())));
+        } else {
+            assert!(help.contains(&format!("  {path}")), "`{path} --help` has no example of its own");
+            assert!(help.contains("Exit code"), "`{path} --help` does not say its exit codes");
+        }
+    }
+
+    #[test]
+    fn every_help_has_an_example_and_the_exit_codes() {
+        let mut command = Cli::command();
+        command.build();
+        command.debug_assert();
+        let name = command.get_name().to_owned();
+        look(&command, &name);
+    }
+}
