@@ -3,7 +3,7 @@
 //! - **Shapes**: a fence ```` ```sh by-hand ```` is run by bash as it stands, from a folder that looks like the clone; with
 //!   `exit=N` it must end so; `terminal=NAME` is started and left running; a comment `<!-- by-hand ctrl-c NAME -->` interrupts
 //!   that one. A fence ```` ```text by-hand ```` after it holds lines that must be among its output, in that order; `…`
-//!   stands for anything
+//!   stands for anything. After terminals, each line must appear in one of them
 //! - **Deviations**: if one of the README's ports is taken on this machine, the ports of every block are moved together
 
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl Hands {
 
     /// Follows the steps; gives what each one printed.
     fn follow(&mut self, steps: &[Step]) {
-        let mut shown = (String::new(), None::<PathBuf>);
+        let mut shown = (String::new(), None);
         for step in steps {
             match step {
                 Step::Run { commands, exit } => {
@@ -152,15 +152,15 @@ impl Hands {
                 Step::Terminal { commands, name } => {
                     let file = self.output_file(name);
                     let child = self.bash(commands, &file);
-                    self.terminals.insert(name.clone(), (child, file.clone()));
-                    shown = (String::new(), Some(file));
+                    self.terminals.insert(name.clone(), (child, file));
+                    shown = (String::new(), Some(()));
                 }
                 Step::CtrlC { name } => self.ctrl_c(name),
                 Step::Shows(lines) => {
                     let lines: Vec<String> = lines.iter().map(|line| self.literal(line)).collect();
                     let absent = match &shown.1 {
                         None => missing(&lines, &shown.0).map(|line| (line.to_owned(), shown.0.clone())),
-                        Some(file) => wait_for(&lines, file),
+                        Some(()) => self.wait_for(&lines),
                     };
                     if let Some((line, output)) = absent {
                         panic!("the README promises\n{line}\nand this was seen:\n{output}\n{}", self.logs());
@@ -184,6 +184,19 @@ impl Hands {
         }
         let log = fs::read_to_string(&file).unwrap_or_default();
         assert!(!log.contains("ERROR"), "{name} calls something an error while it stops:\n{log}");
+    }
+
+    /// Waits until each line stands in some terminal; otherwise the first that does not, and what there is.
+    fn wait_for(&self, lines: &[String]) -> Option<(String, String)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = self.logs();
+            match lines.iter().find(|line| missing(std::slice::from_ref(*line), &output).is_some()) {
+                None => return None,
+                Some(line) if Instant::now() > deadline => return Some((line.clone(), output)),
+                Some(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
     }
 
     fn logs(&self) -> String {
@@ -210,19 +223,6 @@ impl Drop for Hands {
 fn interrupt(child: &Child) {
     let group = Pid::from_raw(child.id() as i32).expect("a process");
     kill_process_group(group, Signal::INT).expect("an interrupt");
-}
-
-/// Waits until a terminal shows the lines; otherwise the first that is missing and what there is.
-fn wait_for(lines: &[String], file: &Path) -> Option<(String, String)> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let output = fs::read_to_string(file).unwrap_or_default();
-        match missing(lines, &output) {
-            None => return None,
-            Some(line) if Instant::now() > deadline => return Some((line.to_owned(), output)),
-            Some(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ use riskveil_exchange::ids::{Height, MemberId};
 use crate::{
     block::{Block, Header},
     engine::{
+        config,
         thread::{self, Running},
         wiring::{self, Setup},
     },
@@ -27,6 +28,8 @@ use crate::{
     ledger::{Ledger, Opened},
 };
 
+/// Log target that says nothing worth reading; a filter can leave it out.
+pub const NOISY_LOG_TARGET: &str = config::NOISY_AT_STOP;
 /// Most headers between a height and the next certificate that [`Node::finality`] looks through.
 pub const MAX_FINALITY_HEADERS: u64 = 512;
 

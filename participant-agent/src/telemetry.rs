@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use riskveil_chain::node::NOISY_LOG_TARGET;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogLevel};
@@ -26,9 +27,7 @@ pub fn init(format: LogFormat, level: LogLevel) {
     };
     let ours = ["participant_agent", "riskveil_chain", "riskveil_exchange"].map(|room| format!(",{room}={level}"));
     let libraries = if level == "error" { "error" } else { "warn" };
-    // the engine's parts see each other's mailboxes close while they stop, and call it an error
-    let stopping = ",commonware_resolver::p2p=off";
-    let filter = EnvFilter::new(format!("{libraries}{stopping}{}", ours.concat()));
+    let filter = EnvFilter::new(format!("{libraries},{NOISY_LOG_TARGET}=off{}", ours.concat()));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
     // A second subscriber is refused; the first one stays.
     let _ = match format {

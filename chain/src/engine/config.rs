@@ -24,6 +24,8 @@ use crate::dst;
 
 /// Most validators in a committee; sizes the largest certificate.
 pub(crate) const MAX_VALIDATORS: u32 = 100;
+/// Log target of the engine that calls it an error when its parts see each other's mailboxes close, as they do at every stop.
+pub(crate) const NOISY_AT_STOP: &str = "commonware_resolver::p2p";
 /// Room in an encoded block for header and lengths beside transactions and payloads, bytes.
 const HEADER_ROOM: u64 = 64 * 1024;
 /// Messages waiting in one actor's mailbox before its overflow rule applies.

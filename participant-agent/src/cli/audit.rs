@@ -69,8 +69,9 @@ enum AuditCommand {
     #[command(
         after_help = "Examples:\n  participant-agent audit export --dir regulator --query 1f3a... --out query.evidence\n  \
         participant-agent verify query.evidence --genesis regulator/genesis.toml\n\n\
-        --query is the core_digest that `audit log --json` shows. The file shows whom the query is about, by the audit key's proofs, its \
-        consent's digest, and where both sides logged it; no answer follows from it. Screenings are not exported."
+        --query takes what `audit log` shows behind `request`. The file shows whom the query is about, by the audit key's proofs, its \
+        consent's digest, and where both sides logged it; no answer follows from it. Screenings are not exported.\n\n\
+        Exit codes: 0 written, 2 no such query or no regulator's directory, 3 the agent is not running, 4 a screening, 6 the file cannot be written."
     )]
     Export(ExportArgs),
 }
@@ -118,9 +119,9 @@ struct ExportArgs {
     /// The agent's directory.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// The query's core_digest, 64 hex digits.
-    #[arg(long, value_name = "HEX")]
-    query: Digest32,
+    /// The query: the digits that `audit log` shows behind `request`, or all 64 of them.
+    #[arg(long, value_name = "HEX", value_parser = digits)]
+    query: String,
     /// Where the file goes; readable by its owner alone.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -257,12 +258,40 @@ async fn trail(args: SubjectArgs, json: bool) -> Result<Exit, CliError> {
 }
 
 async fn export(args: ExportArgs, json: bool) -> Result<Exit, CliError> {
-    let api = LocalApi::open(&args.dir, Role::Auditor)?.timeout(TIMEOUT);
-    save_evidence(&api, &format!("/v1/audit/evidence/{}", args.query), &args.out, json).await?;
+    let api = auditor(&args.dir)?;
+    let query = whole_digest(&api, &args.query).await?;
+    save_evidence(&api, &format!("/v1/audit/evidence/{query}"), &args.out, json).await?;
     if json {
-        print_json(&serde_json::json!({ "query": args.query, "file": args.out }));
+        print_json(&serde_json::json!({ "query": query, "file": args.out }));
     }
     Ok(Exit::Done)
+}
+
+/// The query whose digest begins so.
+async fn whole_digest(api: &LocalApi, digits: &str) -> Result<Digest32, CliError> {
+    if let Ok(whole) = digits.parse() {
+        return Ok(whole);
+    }
+    let mut found = BTreeSet::new();
+    let mut offset = 0;
+    loop {
+        let page: LogPage = api.get(&format!("/v1/audit/log?limit={PAGE}&offset={offset}")).await?;
+        found.extend(page.entries.iter().map(|line| line.core_digest).filter(|one| one.to_hex().starts_with(digits)));
+        match page.next {
+            Some(next) => offset = next,
+            None => break,
+        }
+    }
+    match (found.pop_first(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (None, _) => Err(CliError::new(
+            Exit::Usage,
+            format_args!(
+                "no logged query begins with {digits}; `audit log` lists them, one or two windows after they were made"
+            ),
+        )),
+        _ => Err(CliError::new(Exit::Usage, format_args!("several queries begin with {digits}; give more digits"))),
+    }
 }
 
 async fn reconcile(args: ReconcileArgs, json: bool) -> Result<Exit, CliError> {
@@ -447,6 +476,13 @@ fn sentence(finding: &Finding) -> String {
     text
 }
 
+/// The first digits of a digest: 8 to 64.
+fn digits(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if hex && (8..=64).contains(&text.len()) { Ok(text) } else { Err("give 8 to 64 hex digits".to_owned()) }
+}
+
 /// The first 16 digits of a digest.
 fn short(hex: &str) -> &str {
     hex.get(..16).unwrap_or(hex)
@@ -479,6 +515,8 @@ mod tests {
     fn tables_hide_the_middle_of_identifiers() {
         assert_eq!(shorten("11010519491231002X"), "1101**********002X");
         assert_eq!(shorten("138"), "1*8");
+        assert_eq!(digits("AB12cd34").as_deref(), Ok("ab12cd34"));
+        assert!(digits("ab12").is_err() && digits("ab12cd3g").is_err() && digits(&"a".repeat(65)).is_err());
         assert_eq!(time(1_700_000_000), "2023-11-14 22:13:20Z");
     }
 }

@@ -112,7 +112,7 @@ mod tests {
     fn every_help_has_an_example_and_the_exit_codes() {
         let mut command = Cli::command();
         command.build();
-        command.debug_assert();
+        command.clone().debug_assert();
         let name = command.get_name().to_owned();
         look(&command, &name);
     }
