@@ -82,6 +82,23 @@ fn who_refused_or_is_not_shown_makes_it_incomplete_and_is_named() {
 }
 
 #[test]
+fn a_publisher_with_many_full_batches_fits_and_is_shown_in_reasonable_time() {
+    let mut world = World::with_full_batches(16);
+    let check = world.ask(&[(IdType::ResidentId, STRANGER), (IdType::Mobile, MOBILE)]);
+    let started = std::time::Instant::now();
+    let draft = world.draft(&check);
+    let made = started.elapsed();
+    let parts = world.parts(&draft);
+    let built = draft.finish(parts).unwrap();
+    let statement = answers(&built.verified);
+    assert_eq!(statement.outcome(), Outcome::Clear);
+    let ProvenAnswer::Clear { shown } = &statement.answers[0].1 else { panic!("{statement:?}") };
+    assert_eq!((shown.batches, shown.rows), (17, 64 + 16 * 8192));
+    println!("131,136 rows in 17 batches: drafted in {made:?}, {} bytes", built.bytes.len());
+    assert!(built.bytes.len() < 300 << 10, "{}", built.bytes.len());
+}
+
+#[test]
 fn a_logged_query_is_proven_with_its_subject_its_consent_and_its_receipts() {
     let mut world = World::new(TWO_RECORDS);
     let check = world.ask(&[(IdType::ResidentId, RESIDENT)]);

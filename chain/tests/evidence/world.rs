@@ -13,7 +13,7 @@ use riskveil_chain::receipt::ReceiptCode;
 use riskveil_chain::state::StateRead;
 use riskveil_chain::tx::{AnnouncePeriodKey, TxBody};
 use riskveil_crypto::evaluation::{Evaluation, EvaluationContext, blind_evaluate};
-use riskveil_crypto::label::Row;
+use riskveil_crypto::label::{Row, padding_row};
 use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{Digest32, SecretBytes, digest};
 use riskveil_exchange::audit::{
@@ -21,6 +21,7 @@ use riskveil_exchange::audit::{
 };
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period, Window};
 use riskveil_exchange::message::{Kind, MessageHeader};
+use riskveil_exchange::policy::Policy;
 use riskveil_exchange::publish::{PeriodKeyId, fingerprint, plan_batches, seal_record};
 use riskveil_exchange::purpose::Purpose;
 use riskveil_exchange::query::messages::{EvaluateRequest, EvaluateResponse, Shape};
@@ -28,7 +29,7 @@ use riskveil_exchange::query::refusal::RefusalReason;
 use riskveil_exchange::query::session::{Addressed, Addressee, Consent, QueryParameters, Session, Subject};
 use riskveil_exchange::record::{Day, IdType, Identifier, Label, Level, RawRow, Record};
 
-use crate::common::{Chain, id, publish_rows, rng};
+use crate::common::{Chain, Consortium, id, publish_rows, rng};
 
 pub(crate) const RESIDENT: &str = "513230196105128094";
 pub(crate) const STRANGER: &str = "37078619700116954X";
@@ -59,6 +60,9 @@ pub(crate) const TWO_RECORDS: Plan = Plan { snapshot: &[0], delta: &[1], spoiled
 
 pub(crate) struct World {
     pub(crate) chain: Chain,
+    /// The height at which answers are judged; the responders' tip is the one before.
+    pub(crate) judged: u64,
+    dir: Option<tempfile::TempDir>,
     pub(crate) keys: BTreeMap<MemberId, OprfSecretKey>,
     pub(crate) rng: ChaCha20Rng,
 }
@@ -77,7 +81,7 @@ pub(crate) struct Check {
 impl World {
     /// A chain up to height 13: both publishers sealed, a delta of INST-01's after its seal.
     pub(crate) fn new(plan: Plan) -> World {
-        let mut world = World { chain: Chain::new(), keys: BTreeMap::new(), rng: rng(3) };
+        let mut world = World { chain: Chain::new(), judged: JUDGED, dir: None, keys: BTreeMap::new(), rng: rng(3) };
         world.announce("INST-01");
         world.publish("INST-01", 0, plan.snapshot, plan.spoiled);
         world.seal("INST-01");
@@ -88,6 +92,33 @@ impl World {
         while world.chain.height() < Height(JUDGED) {
             world.chain.block(Vec::new());
         }
+        world
+    }
+
+    /// INST-01 has a small batch and `count` batches of 8,192 rows that tile the tag space.
+    pub(crate) fn with_full_batches(count: u32) -> World {
+        let policy = Policy { term_blocks: 100, max_rows_per_tx: 8192, ..Consortium::new().genesis.policy };
+        let policy = Policy { max_block_bytes: 4 << 20, ..policy };
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::open(dir.path(), Consortium::with_policy(policy));
+        let mut world = World { chain, judged: 0, dir: Some(dir), keys: BTreeMap::new(), rng: rng(3) };
+        world.announce("INST-01");
+        world.publish("INST-01", 0, &[], false);
+        let seed = SecretBytes::random(&mut world.rng);
+        let mut rows: Vec<Row> = (0..count * 8192).map(|at| padding_row(&seed, at)).collect();
+        rows.sort_unstable_by_key(|row| row.tag);
+        for (batch_seq, rows) in (1..).zip(rows.chunks(8192)) {
+            let payload: Vec<u8> = rows.iter().flat_map(Row::to_bytes).collect();
+            let body = publish_rows(0, batch_seq, &payload);
+            world.chain.apply("INST-01", TxBody::PublishRows(body), Some(payload));
+        }
+        world.seal("INST-01");
+        world.announce("INST-02");
+        world.publish("INST-02", 0, &[], false);
+        world.seal("INST-02");
+        world.chain.block(Vec::new());
+        world.judged = world.chain.height().0;
+        assert!(world.dir.is_some());
         world
     }
 
@@ -213,7 +244,7 @@ impl World {
     fn answer(&mut self, check: &mut Check, at: usize, status: u8, z: Vec<[u8; 32]>, proof: [u8; 64]) {
         let request = &check.requests[at];
         let (publisher, envelope_digest) = (request.envelope.publisher.clone(), request.envelope.digest());
-        let tip = &self.block(JUDGED - 1).header;
+        let tip = &self.block(self.judged - 1).header;
         let view = self.chain.ledger.view();
         let held =
             (0..).take_while(|seq| view.batch(Period(0), &publisher, *seq).is_some_and(|b| b.height <= tip.height));
@@ -247,7 +278,7 @@ impl World {
         let record = CheckRecord {
             entry: &check.entry,
             responses: &check.responses,
-            judged_height: Height(JUDGED),
+            judged_height: Height(self.judged),
             as_of: as_of(),
             unanswered: &check.unanswered,
             items: items.map(|(identifier, secret)| CheckItem { identifier: identifier.as_ref(), secret }).collect(),
@@ -342,9 +373,10 @@ impl World {
             }
         };
         let boundary = |height: u64| self.certified(&self.block(height).header);
+        let term_blocks = self.chain.consortium.genesis.policy.term_blocks;
         HeaderParts {
             chains: draft.heights().iter().map(run).collect(),
-            boundaries: (9..tip).step_by(10).map(boundary).collect(),
+            boundaries: (term_blocks - 1..tip).step_by(usize::try_from(term_blocks).unwrap()).map(boundary).collect(),
         }
     }
 
