@@ -148,3 +148,82 @@ impl fmt::Debug for StoredItem {
         f.write_str("StoredItem(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use riskveil_crypto::at_rest::KeyEncryptionKey;
+    use riskveil_crypto::escrow::{AuditKeyPair, EscrowSecret};
+    use riskveil_crypto::seal::SealSecretKey;
+    use riskveil_crypto::{SigningKey, digest};
+    use riskveil_exchange::ids::{AuditKeyId, Period};
+    use riskveil_exchange::purpose::Purpose;
+    use riskveil_exchange::query::Shape;
+    use riskveil_exchange::query::session::{Addressed, Consent, QueryParameters, Session, Subject};
+
+    use super::*;
+    use crate::dst;
+
+    const NUMBER: &str = "513230196105128094";
+
+    fn kept() -> CheckEvidence {
+        let identifier = Identifier::parse(IdType::ResidentId, NUMBER, Day::MAX).unwrap();
+        let lender = MemberId::new("LENDER-01").unwrap();
+        let parameters = QueryParameters {
+            chain_id: &digest::sha256(b"chain"),
+            lender: &lender,
+            period: Period(0),
+            audit_key_id: AuditKeyId(0),
+            y: &AuditKeyPair::generate(&mut OsRng).public(),
+            seal_key: &SealSecretKey::generate(&mut OsRng).public(),
+            ref_height: Height(7),
+            ref_header_hash: Digest32::ZERO,
+            purpose: Purpose::PRE_LOAN_APPROVAL,
+            now_s: 1_800_000_000,
+            ttl_s: 30,
+        };
+        let subject = Subject::new(vec![identifier.clone()]).unwrap();
+        let consent = Consent::new(digest::sha256(b"consent"), &mut OsRng);
+        let prepared = Session::start(&parameters, Shape::Check, &[(subject, consent)], &mut OsRng).unwrap();
+        let Addressed { state, entry, .. } = prepared.address(&[], &SigningKey::generate(&mut OsRng), &mut OsRng);
+        let secrets = state.export_secrets().into_iter().enumerate();
+        let item = |(at, secret)| KeptItem { identifier: (at == 0).then(|| identifier.clone()), secret };
+        CheckEvidence {
+            items: secrets.map(item).collect(),
+            responses: BTreeMap::from([(MemberId::new("INST-01").unwrap(), vec![7; 400])]),
+            judged_height: Height(9),
+            as_of: "2026-06-30".parse().unwrap(),
+            unanswered: BTreeMap::from([(MemberId::new("INST-02").unwrap(), "unavailable(timed_out)".to_owned())]),
+            entry,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_check_opens_under_its_own_key_and_shows_nothing() {
+        let kept = kept();
+        let kek = KeyEncryptionKey::random(&mut OsRng);
+        let key = |digest: &Digest32| kek.purpose_key(dst::CHECK_EVIDENCE, digest.as_bytes());
+        let own = kept.core_digest();
+        let sealed = kept.seal(&key(&own));
+        assert!(!sealed.windows(NUMBER.len()).any(|window| window == NUMBER.as_bytes()));
+        let opened = CheckEvidence::open(&key(&own), &own, &sealed).unwrap();
+        assert_eq!((&opened.entry, &opened.responses), (&kept.entry, &kept.responses));
+        assert_eq!((opened.judged_height, opened.as_of), (kept.judged_height, kept.as_of));
+        assert_eq!(opened.unanswered, kept.unanswered);
+        assert_eq!(opened.items[0].identifier, kept.items[0].identifier);
+        for (item, sent) in opened.items.iter().zip(&opened.entry.core.items) {
+            assert!(EscrowSecret::from_evidence(&item.secret, sent).is_ok());
+        }
+        let secret = opened.items[0].secret.expose(|secret| hex::encode(secret));
+        let printed = format!("{opened:?}");
+        assert!(!printed.contains(NUMBER) && !printed.contains(&secret));
+
+        let other = digest::sha256(b"another check");
+        assert!(CheckEvidence::open(&key(&other), &own, &sealed).is_err());
+        assert!(CheckEvidence::open(&key(&own), &other, &sealed).is_err());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(CheckEvidence::open(&key(&own), &own, &changed).is_err());
+        }
+    }
+}
