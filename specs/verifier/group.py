@@ -211,6 +211,11 @@ def key(b):
     return None if p is None or _small_order(p) else p
 
 
+def is_point(b):
+    """Whether these 32 bytes decode as ZIP 215 decodes them."""
+    return _decompress(b, False) is not None
+
+
 def _challenge(signature, public, msg):
     return int.from_bytes(hashlib.sha512(signature[:32] + public + msg).digest(), "little") % L
 

@@ -182,6 +182,8 @@ class Verifier:
         """The engine's certificate ("Certificate" of evidence.md) finalizes this header under its term's committee."""
         c = formats.certificate(certificate)
         committee = sorted(self.committees[header.term])
+        need(len(set(committee)) == len(committee), "a committee that counts a key twice")
+        need(all(group.is_point(k) for k in committee), "a committee with a key that is no point")
         need(c.n == len(committee), "a certificate of another committee's size")
         need(c.term == header.term and c.digest == digest, "a certificate of another header")
         need(len(c.signers) >= c.n - (c.n - 1) // 3, "a certificate without a quorum")
