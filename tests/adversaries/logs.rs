@@ -32,6 +32,9 @@ pub struct Exchange {
     pub outcome: Outcome,
 }
 
+/// Changes the leaves and the blob of a sealed window.
+pub type Tamper = fn(&mut Vec<[u8; 32]>, &mut Vec<u8>);
+
 /// What LENDER-01 and INST-01 log with the second implementation, and a regulator of the product.
 pub struct Trial {
     pub world: World,
@@ -39,7 +42,7 @@ pub struct Trial {
     pub lender: Log,
     pub responder: Log,
     /// Changes a window's sealed payload.
-    pub tamper: Option<(u8, fn(&mut Vec<[u8; 32]>, &mut Vec<u8>))>,
+    pub tamper: Option<(u8, Tamper)>,
     /// Who logs nothing: 0 the lender, 1 the responder.
     pub absent: Option<u8>,
     /// Header time of the block with window 0.
