@@ -12,6 +12,7 @@ use participant_agent::api::route::{Accepts, Access, MAX_KEY_BYTES, Route};
 use participant_agent::api::{LOCAL, PEERS, UNDER_WAY};
 use participant_agent::peers::server::Limits;
 use riskveil_chain::tx::MAX_TX_BYTES;
+use riskveil_exchange::disclose::MAX_DISCLOSURE_REQUEST_LEN;
 use riskveil_exchange::policy::Policy;
 use riskveil_exchange::query::messages::MAX_REQUEST_LEN;
 use serde_json::{Value, json};
@@ -99,6 +100,7 @@ fn callers_parameters_limits_and_times_are_those_of_the_table() {
             Accepts::Nothing => None,
             Accepts::Json(max) | Accepts::Csv(max) => Some(max),
             Accepts::Message(_) if path.ends_with("/evaluate") => Some(MAX_REQUEST_LEN as u64),
+            Accepts::Message(_) if path.ends_with("/disclose") => Some(MAX_DISCLOSURE_REQUEST_LEN as u64),
             Accepts::Message(_) => Some(Policy::default().max_block_bytes + MAX_TX_BYTES as u64),
         };
         assert_eq!(operation["x-max-body-bytes"].as_u64(), max, "{path}");

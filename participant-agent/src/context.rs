@@ -26,6 +26,7 @@ use crate::regulator::Regulator;
 use crate::responder::ResponderMemory;
 use crate::telemetry::Metrics;
 use crate::walks::ask::CheckTraffic;
+use crate::walks::disclosures::Disclosures;
 use crate::walks::publisher::Publisher;
 use crate::walks::range_proofs::RangeProofs;
 use crate::walks::reports::Reports;
@@ -85,6 +86,8 @@ pub struct Lender {
     pub reports: Reports,
     /// Its screenings.
     pub screenings: Arc<Screenings>,
+    /// What publishers disclosed to it.
+    pub disclosures: Disclosures,
     /// Bytes of its single checks.
     pub traffic: CheckTraffic,
 }

@@ -9,6 +9,8 @@
 //! - **Security**: learns lender, time, purpose and padded size; every rule is exchange's, nothing is decided here
 //! - **Source**: DESIGN.md section 4; specs/protocol.md
 
+pub mod disclose;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

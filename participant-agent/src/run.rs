@@ -46,6 +46,7 @@ use crate::regulator::Regulator;
 use crate::responder::{ResponderMemory, Restored};
 use crate::telemetry::{self, Metrics};
 use crate::walks::commitments::{self, Prover};
+use crate::walks::disclosures::{self, Disclosures};
 use crate::walks::publisher::{self, Publisher};
 use crate::walks::range_proofs::{self, RangeProofs};
 use crate::walks::reports::Reports;
@@ -225,7 +226,9 @@ fn assemble(
     let lender = if member.roles.lender {
         let jobs = jobs::Jobs::open(&journals, keystore.journal_key(jobs::JOURNAL_NAME))?;
         let reports = Reports::open(&journals, keystore.clone(), now_s)?;
-        Some(Lender { reports, screenings: Arc::new(Screenings::new(jobs)), traffic: CheckTraffic::default() })
+        let disclosures = Disclosures::open(&journals, keystore.journal_key(disclosures::JOURNAL_NAME))?;
+        let (screenings, traffic) = (Arc::new(Screenings::new(jobs)), CheckTraffic::default());
+        Some(Lender { reports, screenings, disclosures, traffic })
     } else {
         None
     };

@@ -63,6 +63,8 @@ pub struct Metrics {
     pub evaluate_seconds: Histogram,
     /// Requests served as a responder, by outcome.
     pub evaluations: Family<Label, Counter>,
+    /// Disclosures answered and asked for, by outcome.
+    pub disclosures: Family<Label, Counter>,
     /// Requests to other members, by outcome.
     pub peer_requests: Family<Label, Counter>,
     /// Rows published.
@@ -91,6 +93,7 @@ impl Metrics {
             screened_applicants: Counter::default(),
             evaluate_seconds: latency(),
             evaluations: Family::default(),
+            disclosures: Family::default(),
             peer_requests: Family::default(),
             published_rows: Counter::default(),
             transactions: Family::default(),
@@ -110,6 +113,7 @@ impl Metrics {
             metrics.evaluate_seconds.clone(),
         );
         registry.register("evaluations", "Requests served as a responder, by outcome", metrics.evaluations.clone());
+        registry.register("disclosures", "Disclosures answered and asked for, by outcome", metrics.disclosures.clone());
         registry.register("peer_requests", "Requests to other members, by outcome", metrics.peer_requests.clone());
         registry.register("published_rows", "Rows published", metrics.published_rows.clone());
         registry.register("transactions", "Transactions submitted, by outcome", metrics.transactions.clone());

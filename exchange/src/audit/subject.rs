@@ -17,7 +17,7 @@ use crate::audit::request_check::{LoggedRequest, sealed_identifier};
 use crate::disclose::messages::DisclosureHead;
 use crate::ids::{Height, MemberId, Period};
 use crate::purpose::Purpose;
-use crate::query::messages::{Proofs, RequestCore};
+use crate::query::messages::{Envelope, Proofs, RequestCore};
 use crate::query::seal::{Consent, SealPlaintext};
 use crate::record::{IdType, Identifier};
 
@@ -95,7 +95,7 @@ struct Asked<'a> {
     proofs: &'a Proofs,
     seal: &'a [u8],
     responders: BTreeMap<&'a MemberId, TrailResponder>,
-    envelopes: Vec<Digest32>,
+    envelopes: Vec<&'a Envelope>,
     height: Height,
 }
 
@@ -120,7 +120,7 @@ fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
         let (entry, height) = (&logged.entry, height_of(logs, logged.window));
         let asked = note(&mut requests, &entry.core, &entry.proofs, &entry.seal, height);
         for one in &entry.envelopes {
-            asked.envelopes.push(one.envelope.digest());
+            asked.envelopes.push(&one.envelope);
             let responder = responder(asked, &one.envelope.publisher);
             responder.logged_by_lender = true;
             responder.status = responder.status.or(one.outcome.as_ref().map(|outcome| outcome.status));
@@ -129,7 +129,7 @@ fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
     for logged in &logs.receipts {
         let (entry, height) = (&logged.entry, height_of(logs, logged.window));
         let asked = note(&mut requests, &entry.core, &entry.proofs, &entry.seal, height);
-        asked.envelopes.push(entry.envelope.digest());
+        asked.envelopes.push(&entry.envelope);
         let responder = responder(asked, &entry.envelope.publisher);
         responder.logged_by_responder = true;
         responder.status = Some(entry.status);
@@ -213,7 +213,7 @@ fn search(
 
 /// Disclosures that name one of the request's envelopes, oldest first.
 fn disclosed_after(asked: &Asked<'_>, disclosures: &BTreeMap<Digest32, Vec<TrailDisclosure>>) -> Vec<TrailDisclosure> {
-    let mut envelopes = asked.envelopes.clone();
+    let mut envelopes: Vec<Digest32> = asked.envelopes.iter().map(|envelope| envelope.digest()).collect();
     envelopes.sort_unstable();
     envelopes.dedup();
     let mut found: Vec<TrailDisclosure> =

@@ -144,7 +144,7 @@ pub struct DisclosureRejected {
     /// What is wrong.
     pub fault: DisclosureFault,
     /// What it signed, for the log entry, if it signed.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<Box<Outcome>>,
 }
 
 /// Why an answer is not a disclosure yet or ever.
@@ -397,7 +397,7 @@ impl AwaitingDisclosure {
     }
 
     fn rejected(&self, fault: DisclosureFault, outcome: Option<Outcome>) -> DisclosureRejected {
-        DisclosureRejected { publisher: self.publisher.clone(), fault, outcome }
+        DisclosureRejected { publisher: self.publisher.clone(), fault, outcome: outcome.map(Box::new) }
     }
 }
 

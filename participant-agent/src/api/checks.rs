@@ -197,7 +197,7 @@ pub(super) fn problem_of(error: &QueryError) -> Problem {
 }
 
 /// 200 with JSON that is text already.
-fn json_response(body: Vec<u8>) -> Response {
+pub(super) fn json_response(body: Vec<u8>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

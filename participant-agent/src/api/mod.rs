@@ -9,6 +9,7 @@ pub mod auth;
 pub mod chain;
 pub mod checks;
 mod commitments;
+pub mod disclosures;
 pub mod doctor;
 pub mod health;
 pub mod models;
@@ -62,6 +63,8 @@ pub static LOCAL: &[Route] = &[
     Route::post("/v1/screenings", UNDERWRITER, Accepts::Json(64 << 20), to!(screenings::start)).idempotent(),
     Route::get("/v1/screenings/{id}", UNDERWRITER, to!(screenings::progress)),
     Route::get("/v1/screenings/{id}/answers", UNDERWRITER, to!(screenings::answers)).query(&["offset", "limit"]),
+    // after a hit, with consent: one value of one record, or its range
+    Route::post("/v1/disclosures", UNDERWRITER, Accepts::Json(16 << 10), to!(disclosures::make)).idempotent(),
     // walk A for a file of records
     Route::post("/v1/publications", OPERATOR, Accepts::Csv(64 << 20), to!(publications::start))
         .query(&["as_of"])
@@ -92,6 +95,7 @@ pub static LOCAL: &[Route] = &[
 pub static PEERS: &[Route] = &[
     Route::get("/peer/v1/tip", Access::Member, to!(doctor::tip)),
     Route::post("/peer/v1/evaluate", Access::Member, Accepts::Message(peer::max_request), to!(peer::evaluate)),
+    Route::post("/peer/v1/disclose", Access::Member, Accepts::Message(peer::max_disclosure), to!(peer::disclose)),
     Route::post("/peer/v1/transactions", Access::Member, Accepts::Message(peer::max_submission), to!(peer::submit)),
 ];
 

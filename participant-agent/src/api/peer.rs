@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use riskveil_chain::mempool::AdmissionError;
 use riskveil_chain::tx::{MAX_TX_BYTES, Submission};
+use riskveil_exchange::disclose::MAX_DISCLOSURE_REQUEST_LEN;
 use riskveil_exchange::query::messages::MAX_REQUEST_LEN;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
@@ -21,10 +22,17 @@ use crate::walks::blocking;
 
 /// Content type of a response to a query.
 const RESPONSE_TYPE: &str = "application/vnd.riskveil+binary; message=evaluate-response; v=1";
+/// Content type of an answer to a disclosure request.
+const DISCLOSURE_TYPE: &str = "application/vnd.riskveil+binary; message=disclose-response; v=1";
 
 /// Longest request, bytes.
 pub(super) fn max_request(_context: &Context) -> u64 {
     MAX_REQUEST_LEN as u64
+}
+
+/// Longest disclosure request, bytes.
+pub(super) fn max_disclosure(_context: &Context) -> u64 {
+    MAX_DISCLOSURE_REQUEST_LEN as u64
 }
 
 /// Longest submission, bytes.
@@ -38,16 +46,34 @@ pub(super) async fn evaluate(context: Arc<Context>, call: Call) -> Answered {
     if !context.member.roles.publisher {
         return Err(Problem::new(ProblemKind::NotFound));
     }
-    let answer = responder::answer(&context, peer, &call.body).await.map_err(|error| match error {
+    let answer = responder::answer(&context, peer, &call.body).await;
+    message(answer.map_err(not_answered)?, RESPONSE_TYPE)
+}
+
+/// `POST /peer/v1/disclose`.
+pub(super) async fn disclose(context: Arc<Context>, call: Call) -> Answered {
+    let peer = call.peer.ok_or(Problem::new(ProblemKind::Unauthorized))?;
+    if !context.member.roles.publisher {
+        return Err(Problem::new(ProblemKind::NotFound));
+    }
+    let answer = responder::disclose::answer(&context, peer, &call.body).await;
+    message(answer.map_err(not_answered)?, DISCLOSURE_TYPE)
+}
+
+fn not_answered(error: NotAnswered) -> Problem {
+    match error {
         NotAnswered::Malformed(_) => Problem::new(ProblemKind::Malformed),
         NotAnswered::Overloaded => Problem::new(ProblemKind::Unavailable),
         NotAnswered::Log(error) => {
             tracing::error!(%error, "a receipt could not be journalled; the request is not answered");
             Problem::new(ProblemKind::Internal)
         }
-    })?;
-    let mut response = Response::new(answer.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(RESPONSE_TYPE));
+    }
+}
+
+fn message(bytes: Vec<u8>, content_type: &'static str) -> Answered {
+    let mut response = Response::new(bytes.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(response)
 }
 

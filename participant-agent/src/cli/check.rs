@@ -132,6 +132,7 @@ fn print(report: &Value) {
     let word = |value: &Value| words::both(&text(value));
     print_line(&format!("report 报告 {}", text(&report["report_id"])));
     let query = &report["query"];
+    print_line(&format!("check 查询编号 {}", text(&query["core_digest"])));
     print_line(&format!(
         "result 结果: {} (period {}, height {})",
         word(&report["outcome"]),
@@ -141,9 +142,9 @@ fn print(report: &Value) {
     for answer in report["answers"].as_array().into_iter().flatten() {
         let reason = answer["reason"].as_str().map(|reason| format!(": {}", words::both(reason))).unwrap_or_default();
         print_line(&format!("  {:<14} {}{reason}", text(&answer["institution"]), word(&answer["verdict"])));
-        for fact in answer["facts"].as_array().into_iter().flatten() {
+        for (number, fact) in (1..).zip(answer["facts"].as_array().into_iter().flatten()) {
             print_line(&format!(
-                "      {}, severity 严重程度 {}, {}{}{}{}",
+                "      {number}. {}, severity 严重程度 {}, {}{}{}{}",
                 word(&fact["category"]),
                 fact["severity"],
                 text(&fact["event_day"]),
@@ -152,6 +153,11 @@ fn print(report: &Value) {
                 if fact["weak"] == true { ", by mobile number alone: weak 仅凭手机号" } else { "" }
             ));
         }
+    }
+    if report["outcome"] == "hit" {
+        print_line(
+            "  more of a record, with consent 在授权下了解更多: participant-agent disclose --check ID --publisher NAME --fact N",
+        );
     }
     for left_out in report["not_asked"].as_array().into_iter().flatten() {
         print_line(&format!("  not asked 未查询: {}: {}", word(&left_out["id_type"]), word(&left_out["reason"])));
@@ -162,7 +168,7 @@ fn print(report: &Value) {
 }
 
 /// Minor units as yuan.
-fn yuan(minor: &u64) -> String {
+pub(super) fn yuan(minor: &u64) -> String {
     format!("{}.{:02}", minor / 100, minor % 100)
 }
 

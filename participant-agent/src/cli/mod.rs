@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod client;
 pub mod config;
+pub mod disclose;
 pub mod doctor;
 pub mod exit;
 pub mod init;
@@ -40,6 +41,7 @@ enum Command {
     Publish(publish::PublishArgs),
     Check(check::CheckArgs),
     Screen(screen::ScreenArgs),
+    Disclose(disclose::DiscloseArgs),
     Audit(audit::AuditArgs),
     Verify(verify::VerifyArgs),
     Keys(keys::KeysArgs),
@@ -62,6 +64,7 @@ pub async fn dispatch(cli: Cli) -> Exit {
         Command::Publish(args) => publish::execute(args, json).await,
         Command::Check(args) => check::execute(args, json).await,
         Command::Screen(args) => screen::execute(args, json).await,
+        Command::Disclose(args) => disclose::execute(args, json).await,
         Command::Audit(args) => audit::execute(args, json).await,
         Command::Verify(args) => verify::execute(&args, json),
         Command::Keys(args) => keys::execute(args, json).await,

@@ -18,7 +18,6 @@ use crate::leaf_watch::LeafWatch;
 
 /// One step in `queries.log`.
 #[derive(Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a frame is written and dropped")]
 pub(super) enum QueryFrame {
     /// Envelopes about to be sent.
     Begun { number: u64, entry: QueryEntry },

@@ -7,7 +7,7 @@
 
 use riskveil_crypto::Digest32;
 use riskveil_exchange::{
-    audit::{OpenedLogs, Outcome, QueryEntry, RegulatorKey, opened::LoggedIn, request_check::LoggedRequest},
+    audit::{Outcome, QueryEntry, RegulatorKey, opened::LoggedIn, request_check::LoggedRequest},
     disclose::{DisclosureEntry, DisclosureRefusal, refusal::STATUS_DISCLOSED},
     ids::{Height, MemberId, Window},
     purpose::Purpose,
@@ -72,13 +72,10 @@ pub struct DisclosureLine {
 }
 
 impl DisclosureLine {
-    /// The line of one entry; the query is looked for in `logs`.
+    /// The line of one entry, after this query.
     #[must_use]
-    pub fn new(logged_in: &LoggedIn, entry: &DisclosureEntry, logs: &OpenedLogs) -> Self {
+    pub fn new(logged_in: &LoggedIn, entry: &DisclosureEntry, core_digest: Option<Digest32>) -> Self {
         let head = &entry.head;
-        let sent = logs.queries.iter().flat_map(|logged| &logged.entry.envelopes).map(|one| &one.envelope);
-        let received = logs.receipts.iter().map(|logged| &logged.entry.envelope);
-        let mut checks = sent.chain(received).filter(|envelope| envelope.publisher == head.publisher);
         Self {
             first_window: logged_in.scope.first_window,
             last_window: logged_in.scope.last_window,
@@ -89,7 +86,7 @@ impl DisclosureLine {
             purpose: head.purpose,
             consent_digest: entry.consent.digest,
             disclosure: head.digest(),
-            core_digest: checks.find(|envelope| envelope.digest() == head.check).map(|envelope| envelope.core_digest),
+            core_digest,
             status: disclosure_word(entry.outcome.as_ref().map(|outcome| outcome.status)),
         }
     }

@@ -12,6 +12,7 @@ mod line;
 mod liveness;
 mod opened;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::rngs::OsRng;
@@ -24,9 +25,10 @@ use riskveil_chain::{
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::{
     audit::{
-        AuditAction, AuditScope, Finding, OpenedLogs, Reconciliation, RegulatorKey, SubjectTrail, other_side_from,
-        reconcile_windows, subject_trail,
+        AuditAction, AuditScope, Finding, OpenedLogs, Reconciliation, RegulatorKey, SubjectTrail, opened::LoggedIn,
+        other_side_from, reconcile_windows, subject_trail,
     },
+    disclose::DisclosureEntry,
     ids::{Height, MemberId, Window},
     member::Member,
     purpose::Purpose,
@@ -422,6 +424,21 @@ fn list_disclosures(logs: &OpenedLogs, filter: &LogFilter, from: Window, to: Win
         .collect();
     matching.reverse();
     matching.sort_by_key(|(logged_in, entry)| std::cmp::Reverse((entry.head.issued_at_s, logged_in.height)));
-    let shown = matching.iter().skip(filter.offset).take(filter.limit.min(MAX_LOG_LINES));
-    (shown.map(|(logged_in, entry)| DisclosureLine::new(logged_in, entry, logs)).collect(), matching.len())
+    let shown: Vec<_> = matching.iter().skip(filter.offset).take(filter.limit.min(MAX_LOG_LINES)).collect();
+    let checks = queries_of(logs, shown.iter().map(|(_, entry)| entry.head.check).collect());
+    let line = |(logged_in, entry): &&(&LoggedIn, &DisclosureEntry)| {
+        DisclosureLine::new(logged_in, entry, checks.get(&entry.head.check).copied())
+    };
+    (shown.iter().map(line).collect(), matching.len())
+}
+
+/// The core digests of the queries that these envelopes are of, as far as they were read; one pass over the logs.
+fn queries_of(logs: &OpenedLogs, envelopes: BTreeSet<Digest32>) -> BTreeMap<Digest32, Digest32> {
+    if envelopes.is_empty() {
+        return BTreeMap::new();
+    }
+    let sent = logs.queries.iter().flat_map(|logged| &logged.entry.envelopes).map(|one| &one.envelope);
+    let received = logs.receipts.iter().map(|logged| &logged.entry.envelope);
+    let named = sent.chain(received).map(|envelope| (envelope.digest(), envelope.core_digest));
+    named.filter(|(digest, _)| envelopes.contains(digest)).collect()
 }

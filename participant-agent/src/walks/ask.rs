@@ -250,7 +250,7 @@ async fn ask_one(
     }
 }
 
-fn not_reached(error: &PeerError) -> UnavailableReason {
+pub(super) fn not_reached(error: &PeerError) -> UnavailableReason {
     match error {
         PeerError::Timeout => UnavailableReason::TimedOut,
         _ => UnavailableReason::NotReached,

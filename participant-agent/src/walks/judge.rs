@@ -176,18 +176,24 @@ impl Judgement {
 }
 
 /// How many of a publisher's batches the chain counted at a height that is not above the view.
-fn counted_at(view: &FinalizedView, period: Period, publisher: &MemberId, counted: u32, height: Height) -> u32 {
+pub(super) fn counted_at(
+    view: &FinalizedView,
+    period: Period,
+    publisher: &MemberId,
+    counted: u32,
+    height: Height,
+) -> u32 {
     let later = |seq: &u32| view.batch(period, publisher, *seq).is_some_and(|batch| batch.height > height);
     let above = (0..counted).rev().take_while(later).count();
     counted.saturating_sub(u32::try_from(above).unwrap_or(u32::MAX))
 }
 
 /// The replica's rows of one publisher as of the judged height.
-struct ReplicaRows<'a> {
-    index: &'a RowIndex,
-    period: Period,
-    publisher: &'a MemberId,
-    batch_count: u32,
+pub(super) struct ReplicaRows<'a> {
+    pub(super) index: &'a RowIndex,
+    pub(super) period: Period,
+    pub(super) publisher: &'a MemberId,
+    pub(super) batch_count: u32,
 }
 
 impl IndexView for ReplicaRows<'_> {

@@ -8,6 +8,8 @@ pub mod ask;
 mod background;
 pub mod check;
 pub mod commitments;
+pub mod disclose;
+pub mod disclosures;
 pub mod error;
 pub mod evidence;
 pub mod jobs;
