@@ -333,19 +333,30 @@ fn more_connections_or_requests_than_are_served_at_a_time_and_slow_heads_and_bod
     assert_eq!(api.send("GET", "/healthz", &[], b"").status, 200, "and then it serves again");
 }
 
+/// A write of one agent, and another of the same kind.
+struct Posted {
+    agent: &'static str,
+    role: Role,
+    path: &'static str,
+    body: Vec<u8>,
+    other: Vec<u8>,
+}
+
 #[test]
 fn an_idempotency_key_names_one_request_and_one_answer_across_kill_9() {
     let mut all = three();
     let records =
         |amount: u32| format!("{HEADER}mobile,13812345678,,,overdue,2,30,{amount},CNY,2026-06-01,r1\n").into_bytes();
-    let cases: [(&'static str, Role, &str, Vec<u8>, Vec<u8>); 3] = [
-        ("LENDER-01", Role::Underwriter, "/v1/checks", check_body("13812345678"), check_body("13912345678")),
-        ("LENDER-01", Role::Underwriter, "/v1/screenings", screening_body(1), screening_body(2)),
-        ("INST-01", Role::Operator, "/v1/publications", records(100), records(200)),
+    let write = |agent, role, path, body, other| Posted { agent, role, path, body, other };
+    let (check, screening) = (check_body, screening_body);
+    let writes = [
+        write("LENDER-01", Role::Underwriter, "/v1/checks", check("13812345678"), check("13912345678")),
+        write("LENDER-01", Role::Underwriter, "/v1/screenings", screening(1), screening(2)),
+        write("INST-01", Role::Operator, "/v1/publications", records(100), records(200)),
     ];
     let mut answers = Vec::new();
-    for (id, role, path, body, other) in &cases {
-        let api = all.api(id);
+    for Posted { agent, role, path, body, other } in &writes {
+        let api = all.api(agent);
         let first = api.post(*role, path, Some("key-1"), body);
         assert!(matches!(first.status, 200 | 202), "{path}: {first:?}");
         let again = api.post(*role, path, Some("key-1"), body);
@@ -371,8 +382,8 @@ fn an_idempotency_key_names_one_request_and_one_answer_across_kill_9() {
 
     all.restart("LENDER-01");
     all.restart("INST-01");
-    for ((id, role, path, body, other), (status, answer)) in cases.iter().zip(&answers) {
-        let api = all.api(id);
+    for (Posted { agent, role, path, body, other }, (status, answer)) in writes.iter().zip(&answers) {
+        let api = all.api(agent);
         let again = api.post(*role, path, Some("key-1"), body);
         assert_eq!((&again.status, &again.body), (status, answer), "{path} after kill -9");
         api.post(*role, path, Some("key-1"), other).assert_problem(409, "conflict");

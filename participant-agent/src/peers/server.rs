@@ -243,6 +243,7 @@ async fn serve_connection<S>(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
+        .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes)
         .serve_connection(TokioIo::new(Refusals::new(WriteDeadline::new(stream, limits.write))), service);
     let mut stopping = false;
