@@ -151,25 +151,29 @@ fn a_lender_killed_and_its_state_deleted_or_damaged_comes_back_exact_without_a_h
         publish(&network, institution);
     }
     fresh(&mut lender);
+    lender.until("verified range proofs", |status| commitments(status, "proved") == 4);
 
-    // sled and rows deleted
+    // sled, rows and commitments deleted
     lender.kill();
     let chain = network.dir("LENDER-01").join("chain");
     fs::remove_dir_all(chain.join("state")).expect("the state is there");
     fs::remove_dir_all(chain.join("segments")).expect("the rows are there");
+    fs::remove_dir_all(chain.join("commitments")).expect("the commitments are there");
     let mut lender = network.start("LENDER-01");
     fresh(&mut lender);
     let (code, answers) = screen(&network, "deleted");
     assert_eq!(code, 0);
     assert_exact_for(&names, &answers);
 
-    // 16 damaged bytes in the middle of every file of both
+    // 16 damaged bytes in the middle of every file of all three
     lender.kill();
-    let damaged: Vec<_> = ["state", "segments"].iter().flat_map(|folder| files_below(&chain.join(folder))).collect();
+    let damaged: Vec<_> =
+        ["state", "segments", "commitments"].iter().flat_map(|folder| files_below(&chain.join(folder))).collect();
     assert!(damaged.len() > 4, "{damaged:?}");
     damaged.iter().filter(|path| fs::metadata(path).is_ok_and(|m| m.len() > 64)).for_each(|path| overwrite(path));
     let mut lender = network.start("LENDER-01");
     let status = fresh(&mut lender);
+    assert_eq!((commitments(&status, "batches"), commitments(&status, "proved")), (4, 4), "{status}");
     let (code, answers) = screen(&network, "damaged");
     assert_eq!(code, 0);
     assert_exact_for(&names, &answers);
