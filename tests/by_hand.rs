@@ -231,7 +231,7 @@ fn the_readme_is_followed_to_the_letter_between_five_terminals() {
     let steps = steps(&readme);
     let terminals = steps.iter().filter(|step| matches!(step, Step::Terminal { .. })).count();
     assert!(terminals >= 5, "five terminals, not {terminals}");
-    for verb in ["init member", "init genesis", "publish", "check", "screen", "audit", "doctor"] {
+    for verb in ["init member", "init genesis", "publish", "check", "screen", "audit", "doctor", "disclose", "verify"] {
         let named = |step: &Step| matches!(step, Step::Run { commands, .. } if commands.contains(&format!("participant-agent {verb}")));
         assert!(steps.iter().any(named), "the README does not say how to {verb}");
     }

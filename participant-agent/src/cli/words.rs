@@ -123,6 +123,7 @@ const WORDS: &[(&str, &str)] = &[
     ("consent_mismatch", "授权不符"),
     ("repeated_c1", "密文重复使用"),
     ("entry_invalid", "日志条目无效"),
+    ("range_proof_invalid", "范围证明无效"),
     // rejected rows and identifiers
     ("id_type", "证件类型不明"),
     ("id_missing", "缺少证件号"),
