@@ -63,8 +63,10 @@ pub struct Metrics {
     pub evaluate_seconds: Histogram,
     /// Requests served as a responder, by outcome.
     pub evaluations: Family<Label, Counter>,
-    /// Disclosures answered and asked for, by outcome.
+    /// Disclosures asked for as a lender, by outcome.
     pub disclosures: Family<Label, Counter>,
+    /// Disclosures answered as a publisher, by outcome.
+    pub disclosures_answered: Family<Label, Counter>,
     /// Requests to other members, by outcome.
     pub peer_requests: Family<Label, Counter>,
     /// Rows published.
@@ -94,6 +96,7 @@ impl Metrics {
             evaluate_seconds: latency(),
             evaluations: Family::default(),
             disclosures: Family::default(),
+            disclosures_answered: Family::default(),
             peer_requests: Family::default(),
             published_rows: Counter::default(),
             transactions: Family::default(),
@@ -113,7 +116,12 @@ impl Metrics {
             metrics.evaluate_seconds.clone(),
         );
         registry.register("evaluations", "Requests served as a responder, by outcome", metrics.evaluations.clone());
-        registry.register("disclosures", "Disclosures answered and asked for, by outcome", metrics.disclosures.clone());
+        registry.register("disclosures", "Disclosures asked for as a lender, by outcome", metrics.disclosures.clone());
+        registry.register(
+            "disclosures_answered",
+            "Disclosures answered as a publisher, by outcome",
+            metrics.disclosures_answered.clone(),
+        );
         registry.register("peer_requests", "Requests to other members, by outcome", metrics.peer_requests.clone());
         registry.register("published_rows", "Rows published", metrics.published_rows.clone());
         registry.register("transactions", "Transactions submitted, by outcome", metrics.transactions.clone());

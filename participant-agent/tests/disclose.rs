@@ -255,6 +255,10 @@ async fn a_lender_with_a_hit_learns_the_committed_value_or_its_range_and_nobody_
     let kept = post_with_key(&all.lender.dir, "/v1/disclosures", "k1", Role::Underwriter, text.as_bytes()).await;
     assert_eq!(kept, answers[0]);
 
+    let (asked, answered) = (agents::metrics(&all.lender.dir).await, agents::metrics(&all.one.dir).await);
+    assert!(asked.contains("riskveil_disclosures_total{outcome=\"disclosed\"} 1"), "since the restart");
+    assert!(answered.contains("riskveil_disclosures_answered_total{outcome=\"out_of_range\"} 1"));
+
     // nothing of the person or the value stands anywhere in the clear
     let consortium = all.stop().await;
     let needles = [SUBJECT.as_bytes().to_vec(), hex::encode(SUBJECT).into_bytes(), b"\"value\":198000".to_vec()];

@@ -45,7 +45,7 @@ pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Res
         Err(never) => match never {},
     };
     let outcome = response.refusal().map_or("disclosed", DisclosureRefusal::as_str);
-    context.metrics.disclosures.get_or_create(&[("answered", outcome)]).inc();
+    context.metrics.disclosures_answered.get_or_create(&[("outcome", outcome)]).inc();
     if response.refusal().is_none_or(DisclosureRefusal::is_receipted) {
         let receipt = DisclosureReceipt::new(request, response.status, response.digest());
         context.query_log.receipt(receipt).await?;

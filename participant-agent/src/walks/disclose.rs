@@ -210,7 +210,7 @@ pub async fn disclose(
         Told::Faulty(fault) => fault.as_str(),
         Told::Unavailable(reason) => reason.as_str(),
     };
-    context.metrics.disclosures.get_or_create(&[("asked", outcome)]).inc();
+    context.metrics.disclosures.get_or_create(&[("outcome", outcome)]).inc();
     Ok(AskedFor { fact, head_digest, request, response: Some(response), told })
 }
 
