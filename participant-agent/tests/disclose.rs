@@ -436,9 +436,11 @@ async fn a_lender_that_asks_behind_its_logs_back_is_found_and_one_with_anothers_
     assert_eq!(ask(request.clone()).await.refusal().unwrap().as_str(), "replayed");
     request.head.nonce = [8; 32];
     assert_eq!(ask(request.clone()).await.refusal().unwrap().as_str(), "signature_invalid");
-    request.head.issued_at_s = now_s() - 3;
+    // issued after INST-01 started, however short ago that was
+    request.head.issued_at_s = now_s();
     request.head.expires_at_s = request.head.issued_at_s + 1;
     request.signature = request.head.sign(&lender.member().identity);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(ask(request.clone()).await.refusal().unwrap().as_str(), "expired");
     request.head.chain_id = Digest32::ZERO;
     request.signature = request.head.sign(&lender.member().identity);
