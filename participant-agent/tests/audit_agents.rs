@@ -65,6 +65,15 @@ async fn running() -> Running {
 }
 
 async fn running_with(change: impl FnOnce(&mut Policy)) -> Running {
+    let mut all = started(change).await;
+    all.one.publish(&format!("{HEADER}{RECORD}")).await;
+    let published = all.two.publish(HEADER).await;
+    all.lender.until("both snapshots", |status| status["height"].as_u64() >= published["height"].as_u64()).await;
+    all
+}
+
+/// Members that follow the chain; nobody has published.
+async fn started(change: impl FnOnce(&mut Policy)) -> Running {
     let alone = ONE_AT_A_TIME.lock().await;
     let roles = [VALIDATOR, PUBLISHER, LENDER, REGULATOR];
     let members: Vec<_> = NAMES.into_iter().zip(roles).collect();
@@ -72,13 +81,10 @@ async fn running_with(change: impl FnOnce(&mut Policy)) -> Running {
         short_windows(policy);
         change(policy);
     });
-    let [mut one, two, mut lender, regulator] = NAMES.map(|name| consortium.start(name));
-    one.until("a fresh replica", |status| status["fresh"] == true && status["height"].as_u64() > Some(0)).await;
-    one.publish(&format!("{HEADER}{RECORD}")).await;
-    let mut two = two;
-    two.until("a fresh replica", |status| status["fresh"] == true).await;
-    let published = two.publish(HEADER).await;
-    lender.until("both snapshots", |status| status["height"].as_u64() >= published["height"].as_u64()).await;
+    let [mut one, mut two, mut lender, regulator] = NAMES.map(|name| consortium.start(name));
+    for agent in [&mut one, &mut two, &mut lender] {
+        agent.until("a fresh replica", |status| status["fresh"] == true && status["height"].as_u64() > Some(0)).await;
+    }
     Running { _alone: alone, consortium, one, two, lender, regulator }
 }
 
@@ -252,6 +258,19 @@ async fn honest_members_are_never_named_and_every_query_can_be_read() {
     let opened = Ledger::open(&consortium.dir("REGULATOR-01").join("chain"), consortium.genesis.clone()).unwrap();
     let regulator = MemberId::new("REGULATOR-01").unwrap();
     assert_eq!(opened.ledger.view().audit_access(&regulator).count, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lender_that_found_nobody_to_ask_has_nothing_to_log_and_is_not_named() {
+    let mut all = started(|_| {}).await;
+    let report = all.lender.check(json!({ "resident_id": SUBJECT })).await.unwrap();
+    assert_eq!(verdict(&report, "INST-01"), "unavailable(no_snapshot)");
+    let window = all.window().await + 1;
+    all.logged_through(window + 1).await;
+    assert_eq!(all.log("?lender=LENDER-01").await.unwrap().matching, 0);
+    let report = all.reconcile(json!({})).await.unwrap();
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    all.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -108,6 +108,7 @@ async fn demonstrate(args: &DemoArgs) -> Result<(Consortium, bool)> {
 async fn run(consortium: &mut Consortium, data: &Path, args: &DemoArgs, out: &Path, as_of: &str) -> Result<Outcome> {
     let began = Instant::now();
     let published = steps::publish(consortium, as_of).await?;
+    steps::replicated(consortium, &published).await?;
 
     let file = data.join("applicants.csv");
     let applicants = ApplicantFile::read(&file, Some(as_of))?;

@@ -25,6 +25,8 @@ pub(super) const SINGLE_CHECKS: usize = 200;
 const PURPOSE: &str = "pre_loan_approval";
 /// How long a publication may take.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(600);
+/// How long members may take to have the blocks of a publication.
+const REPLICATED_WITHIN: Duration = Duration::from_secs(60);
 /// Pause between two looks at work that goes on.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -91,6 +93,12 @@ pub(super) async fn publish(consortium: &mut Consortium, as_of: &str) -> Result<
     let published = futures::future::try_join_all(work).await;
     consortium.check_alive()?;
     published
+}
+
+/// Waits until every member's replica has the blocks of these publications: whoever asks before has nobody to ask.
+pub(super) async fn replicated(consortium: &mut Consortium, published: &[Published]) -> Result<()> {
+    let height = published.iter().filter_map(|one| one.status["height"].as_u64()).max();
+    consortium.wait_until(REPLICATED_WITHIN, "the publications", |status| status["height"].as_u64() >= height).await
 }
 
 async fn publish_one(api: &LocalApi, bytes: Vec<u8>, as_of: &str, bar: &ProgressBar) -> Result<Value> {

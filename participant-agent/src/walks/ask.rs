@@ -149,9 +149,12 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
     })
     .await?;
     let prepare = started.elapsed();
-    // B3: durable before anything is sent
+    // B3: durable before anything is sent; a question to nobody has no envelope to log
     let Addressed { state, requests, entry } = addressed;
-    let ticket = context.query_log.begin(entry.clone()).await?;
+    let ticket = match requests.is_empty() {
+        true => None,
+        false => Some(context.query_log.begin(entry.clone()).await?),
+    };
     let journal = started.elapsed().saturating_sub(prepare);
     // B4, B5: everyone at once; whoever has not answered by the deadline is not waited for
     let state = Arc::new(state);
@@ -165,7 +168,9 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
         heard.insert(publisher, answer);
     }
     drop(waiting);
-    context.query_log.finish(ticket, outcomes);
+    if let Some(ticket) = ticket {
+        context.query_log.finish(ticket, outcomes);
+    }
     let took = Took { prepare, journal, ask: started.elapsed().saturating_sub(prepare + journal) };
     Ok(Asked { state, heard, responses, entry, period, took })
 }
