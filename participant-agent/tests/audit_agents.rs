@@ -268,7 +268,7 @@ async fn a_lender_that_found_nobody_to_ask_has_nothing_to_log_and_is_not_named()
     let window = all.window().await + 1;
     all.logged_through(window + 1).await;
     assert_eq!(all.log("?lender=LENDER-01").await.unwrap().matching, 0);
-    let report = all.reconcile(json!({})).await.unwrap();
+    let report = all.reconcile(json!({ "through": window })).await.unwrap();
     assert!(report.findings.is_empty(), "{:#?}", report.findings);
     all.stop().await;
 }
