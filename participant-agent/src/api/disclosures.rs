@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::{consent, json_response, not_a_lender};
 use super::json;
+use super::models::{whole, whole_number};
 use super::once::{self, Once, once};
 use super::problem::{Problem, ProblemKind};
 use super::route::{Answered, Call, shown};
@@ -32,7 +33,7 @@ pub struct DisclosureBody {
     /// Who hit.
     pub publisher: MemberId,
     /// Which of its facts, from 1 in the order of the report; may be absent if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub fact: Option<u32>,
     /// `days` or `amount`.
     pub attribute: Attribute,
@@ -50,8 +51,10 @@ pub struct DisclosureBody {
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
     /// The least value.
+    #[serde(deserialize_with = "whole_number")]
     pub lo: u64,
     /// The greatest value.
+    #[serde(deserialize_with = "whole_number")]
     pub hi: u64,
 }
 

@@ -68,6 +68,14 @@ pub fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Res
     fits.map(Some).ok_or_else(|| serde::de::Error::custom("not a whole number in range"))
 }
 
+/// As [`whole`], for a field that must be there.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    whole(deserializer)?.ok_or_else(|| serde::de::Error::custom("not a whole number"))
+}
+
 /// `deserialize_with` of a field that is a list of objects.
 fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let objects = Vec::<Object<T>>::deserialize(deserializer)?;
@@ -426,6 +434,7 @@ mod tests {
     fn a_whole_number_may_be_written_as_a_float() {
         let parse = |text: &str| whole::<_, u32>(&mut serde_json::Deserializer::from_str(text)).ok();
         assert_eq!((parse("3"), parse("3.0"), parse("null")), (Some(Some(3)), Some(Some(3)), Some(None)));
+        assert!(whole_number::<_, u32>(&mut serde_json::Deserializer::from_str("null")).is_err());
         for wrong in ["3.5", "-1", "-1.0", "1e300", "4294967296", "\"3\"", "[3]", "18446744073709551616"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
