@@ -415,7 +415,12 @@ fn lists_come_in_pages_that_add_up() {
     assert_eq!((&status["rejected_total"], &status["next"]), (&json!(5), &Value::Null), "{status}");
     let pages = paged(&publisher, Role::Operator, &path, "rejected", 2);
     assert_eq!((pages.len(), &json!(pages.concat())), (3, &status["rejected"]));
-    // answers of a screening
+    // answers of a screening, asked when the lender has the block of the publication
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lender.get(Role::Underwriter, "/v1/chain/status").json()["height"].as_u64() < status["height"].as_u64() {
+        assert!(Instant::now() < deadline, "the lender does not follow");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let started = lender.post(Role::Underwriter, "/v1/screenings", None, &screening_body(5)).json();
     let path = format!("/v1/screenings/{}", started["id"].as_str().expect("an id"));
     done(&lender, Role::Underwriter, &path);
