@@ -212,7 +212,9 @@ fn when_half_of_the_validators_are_dead_nobody_is_clear_and_the_chain_goes_on_wh
 
     institutions.push(network.start("INST-03"));
     institutions.push(network.start("INST-04"));
-    lender.until("new blocks", |status| status["fresh"] == true && status["height"].as_u64() > before);
+    for agent in institutions.iter_mut().take(2).chain([&mut lender]) {
+        agent.until("new blocks", |status| status["fresh"] == true && status["height"].as_u64() > before);
+    }
     let (code, report, stderr) = call(check);
     assert_eq!(code, 5, "INST-03 and INST-04 have no snapshot: {report} {stderr}");
     let verdict = |name: &str| {
