@@ -20,7 +20,7 @@ use riskveil_crypto::merkle;
 use riskveil_exchange::audit::LogKind;
 use riskveil_exchange::ids::{Height, MemberId, Window};
 use riskveil_exchange::message::{Kind, MessageHeader};
-use riskveil_exchange::publish::commitment_batch::verify_commitments;
+use riskveil_exchange::publish::commitment_batch;
 use tokio::sync::watch;
 
 use crate::block::{self, Block, Header, MAX_HEADER_BYTES, MAX_TRANSACTIONS};
@@ -106,8 +106,7 @@ impl Ledger {
             }
         };
         let (index, first_missing) = RowIndex::open(&dir.join("segments"), chain_id, &state)?;
-        let max = genesis.policy.max_rows_per_tx;
-        let commitments = CommitmentIndex::open(&dir.join("commitments"), &state, max)?;
+        let commitments = CommitmentIndex::open(&dir.join("commitments"), &state)?;
         let commitments::Opened { index: commitments, leaves, first_missing: first_commitments } = commitments;
         let tip = header.height;
         let missing = [first_missing, first_commitments].into_iter().flatten();
@@ -388,9 +387,8 @@ impl Ledger {
                     let counted = view.commitment_batch(sender, publish.batch_seq);
                     if let Some((batch, payload)) = payload_of(counted, &publish.commitments)
                         && self.inner.commitments.add(sender, publish.batch_seq, &batch, payload)?
-                        && let Some(restored) = self.leaves_of(&batch, payload)
                     {
-                        leaves.insert(restored.into());
+                        leaves.insert(commitment_batch::leaves(payload, batch.count).into());
                     }
                 }
                 _ => {}
@@ -400,12 +398,6 @@ impl Ledger {
             self.set_view(Arc::new(FinalizedView { leaves, ..view.clone() }));
         }
         Ok(())
-    }
-
-    /// The leaves of a batch that was applied.
-    fn leaves_of(&self, batch: &BatchState, payload: &[u8]) -> Option<Vec<Digest32>> {
-        let max = self.inner.genesis.policy.max_rows_per_tx;
-        verify_commitments(payload, batch.count, &batch.root, max).ok()
     }
 
     fn set_view(&self, view: Arc<FinalizedView>) {

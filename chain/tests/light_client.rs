@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Chain, busy_chain, id};
+use common::{Chain, busy_chain, id, varint};
 use ed25519_dalek::Signer as _;
 use riskveil_chain::block::{Block, Header};
 use riskveil_chain::dst;
@@ -14,16 +14,6 @@ use riskveil_chain::light_client::{HeaderProof, LightClient, LightClientError, T
 use riskveil_chain::state::keys;
 use riskveil_crypto::digest::{Digest32, sha256};
 use riskveil_exchange::ids::{Height, Period};
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
 
 /// `signers` are positions in the committee sorted by key bytes.
 fn certificate(chain: &Chain, term: u64, digest: &Digest32, signers: &[usize]) -> Vec<u8> {

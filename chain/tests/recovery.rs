@@ -218,19 +218,23 @@ fn a_deleted_segment_is_rebuilt_and_no_look_up_passes_it_over_before() {
     assert!(index.holds(Period(0), &id("INST-02"), 4));
 }
 
+fn flip_a_bit_in_the_middle(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut_the_last_byte(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+}
+
 #[test]
 fn damaged_shortened_and_swapped_segments_are_rebuilt() {
     let damages: [fn(&Finished, &Path); 5] = [
-        |_, path| {
-            let mut bytes = fs::read(path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(path, bytes).unwrap();
-        },
-        |_, path| {
-            let bytes = fs::read(path).unwrap();
-            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
-        },
+        |_, path| flip_a_bit_in_the_middle(path),
+        |_, path| cut_the_last_byte(path),
         |_, path| fs::write(path, b"").unwrap(),
         |finished, path| assert!(fs::copy(finished.segment("INST-01", 2), path).is_ok()),
         |finished, path| assert!(fs::copy(finished.segment("INST-02", 0), path).is_ok()),
@@ -253,16 +257,8 @@ fn damaged_shortened_and_swapped_segments_are_rebuilt() {
 fn deleted_damaged_shortened_and_swapped_commitments_are_written_anew() {
     let damages: [fn(&Finished, &Path); 6] = [
         |_, path| fs::remove_file(path).unwrap(),
-        |_, path| {
-            let mut bytes = fs::read(path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(path, bytes).unwrap();
-        },
-        |_, path| {
-            let bytes = fs::read(path).unwrap();
-            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
-        },
+        |_, path| flip_a_bit_in_the_middle(path),
+        |_, path| cut_the_last_byte(path),
         |_, path| fs::write(path, b"").unwrap(),
         |finished, path| assert!(fs::copy(finished.commitments("INST-01", 2), path).is_ok()),
         |finished, path| assert!(fs::copy(finished.commitments("INST-02", 0), path).is_ok()),

@@ -2,6 +2,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod audit;
+mod codes;
 pub mod disclose;
 pub mod dst;
 pub mod ids;

@@ -26,7 +26,7 @@ use riskveil_exchange::query::quota::QuotaCounter;
 use riskveil_exchange::query::refusal::{RefusalReason, STATUS_EVALUATED};
 use riskveil_exchange::query::replay::SeenNonces;
 use riskveil_exchange::query::responder::{CurrentAuditKey, OwnPeriodKey, Responder, ResponderContext, Standing, Tip};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::context::Context;
 use crate::period_keys::{self, LiveKey};
@@ -128,10 +128,7 @@ impl Restored {
 /// [`NotAnswered`].
 pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Result<Vec<u8>, NotAnswered> {
     let request = EvaluateRequest::decode(bytes)?;
-    let _waiting = context.responder.waiting.try_acquire().map_err(|_| NotAnswered::Overloaded)?;
-    if context.query_log.backlog().receipt_bytes > receipts_in_time(&context.ledger.genesis().policy) {
-        return Err(NotAnswered::Overloaded);
-    }
+    let _place = place(context)?;
     let started = std::time::Instant::now();
     let judged = context.clone();
     let evaluate = move || {
@@ -149,6 +146,13 @@ pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Res
         context.query_log.receipt(ReceiptEntry::new(request, response.status, response.digest())).await?;
     }
     Ok(response.encode())
+}
+
+/// A place among the requests under way, while receipts are logged in time.
+fn place(context: &Context) -> Result<SemaphorePermit<'_>, NotAnswered> {
+    let place = context.responder.waiting.try_acquire().map_err(|_| NotAnswered::Overloaded)?;
+    let in_time = context.query_log.backlog().receipt_bytes <= receipts_in_time(&context.ledger.genesis().policy);
+    if in_time { Ok(place) } else { Err(NotAnswered::Overloaded) }
 }
 
 /// Bytes of receipts that may wait: a window takes half a block, and a receipt is due `leaf_due_windows` later.

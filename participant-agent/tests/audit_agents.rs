@@ -7,10 +7,9 @@ mod agents;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use agents::{Agent, Consortium, LENDER, PUBLISHER, REGULATOR, VALIDATOR, now_s, verdict};
+use agents::{Agent, Four, HEADER, now_s, verdict};
 use participant_agent::api::auth::Role;
 use participant_agent::cli::exit::{CliError, Exit};
-use participant_agent::keystore::{Keystore, Unlock};
 use participant_agent::leaf_watch::LeafWatch;
 use participant_agent::peers::client::PeerClient;
 use participant_agent::peers::directory::Directory;
@@ -33,62 +32,23 @@ use riskveil_exchange::query::session::{Addressed, Addressee, Consent, QueryPara
 use riskveil_exchange::record::{Day, IdType, Identifier};
 use serde_json::{Value, json};
 
-const HEADER: &str =
-    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
 const RECORD: &str = "resident_id,513230196105128094,张三,13812345678,overdue,2,42,198000,CNY,2026-05-19,a1\n";
 const SUBJECT: &str = "513230196105128094";
 const STRANGER: &str = "410803198802084193";
-const NAMES: [&str; 4] = ["INST-01", "INST-02", "LENDER-01", "REGULATOR-01"];
 
-/// An agent that restarts needs its ports again; another consortium that starts meanwhile could be given one of them.
-static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-struct Running {
-    _alone: tokio::sync::MutexGuard<'static, ()>,
-    consortium: Consortium,
-    one: Agent,
-    two: Agent,
-    lender: Agent,
-    regulator: Agent,
-}
-
-fn short_windows(policy: &mut Policy) {
-    policy.log_window_s = 1;
-    policy.leaf_due_windows = 6;
-    policy.refuse_after_windows = 12;
-    policy.request_ttl_s = 5;
-    policy.clock_skew_s = 1;
-}
-
-async fn running() -> Running {
+async fn running() -> Four {
     running_with(|_| {}).await
 }
 
-async fn running_with(change: impl FnOnce(&mut Policy)) -> Running {
-    let mut all = started(change).await;
+async fn running_with(change: impl FnOnce(&mut Policy)) -> Four {
+    let mut all = Four::started(change).await;
     all.one.publish(&format!("{HEADER}{RECORD}")).await;
     let published = all.two.publish(HEADER).await;
     all.lender.until("both snapshots", |status| status["height"].as_u64() >= published["height"].as_u64()).await;
     all
 }
 
-/// Members that follow the chain; nobody has published.
-async fn started(change: impl FnOnce(&mut Policy)) -> Running {
-    let alone = ONE_AT_A_TIME.lock().await;
-    let roles = [VALIDATOR, PUBLISHER, LENDER, REGULATOR];
-    let members: Vec<_> = NAMES.into_iter().zip(roles).collect();
-    let consortium = Consortium::new(&members, |policy| {
-        short_windows(policy);
-        change(policy);
-    });
-    let [mut one, mut two, mut lender, regulator] = NAMES.map(|name| consortium.start(name));
-    for agent in [&mut one, &mut two, &mut lender] {
-        agent.until("a fresh replica", |status| status["fresh"] == true && status["height"].as_u64() > Some(0)).await;
-    }
-    Running { _alone: alone, consortium, one, two, lender, regulator }
-}
-
-impl Running {
+impl Four {
     /// The open window by the newest tip of any running agent.
     async fn window(&self) -> u64 {
         let mut newest = 0;
@@ -99,11 +59,6 @@ impl Running {
             newest = newest.max(window.unwrap_or(0));
         }
         newest
-    }
-
-    /// Waits until every member has logged a window and the regulator's tip is past it.
-    async fn logged_through(&mut self, window: u64) {
-        self.regulator.until("the logs", |status| status["logged_through"].as_u64() >= Some(window)).await;
     }
 
     async fn past(&mut self, window: u64) {
@@ -120,10 +75,6 @@ impl Running {
 
     async fn subject(&self, subject: Value) -> Result<SubjectReport, CliError> {
         self.regulator.api(Role::Auditor).post("/v1/audit/subject", &json!({ "subject": subject })).await
-    }
-
-    fn keystore(&self, name: &str) -> Keystore {
-        Keystore::open(&self.consortium.dir(name), &Unlock::KeyFile).unwrap()
     }
 
     /// A query by the lender's keys that its agent knows nothing of, to a key that the publisher does not have.
@@ -185,13 +136,6 @@ impl Running {
         let watch = LeafWatch::new(genesis.policy.clone(), genesis.genesis_time_s);
         let journals = self.consortium.dir("LENDER-01").join("journal");
         QueryLog::open(&journals, keys, genesis.policy.clone(), watch, |_| {}).unwrap()
-    }
-
-    async fn stop(self) -> Consortium {
-        for agent in [self.lender, self.two, self.regulator, self.one] {
-            agent.stop().await.unwrap();
-        }
-        self.consortium
     }
 }
 
@@ -262,7 +206,7 @@ async fn honest_members_are_never_named_and_every_query_can_be_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lender_that_found_nobody_to_ask_has_nothing_to_log_and_is_not_named() {
-    let mut all = started(|_| {}).await;
+    let mut all = Four::started(|_| {}).await;
     let report = all.lender.check(json!({ "resident_id": SUBJECT })).await.unwrap();
     assert_eq!(verdict(&report, "INST-01"), "unavailable(no_snapshot)");
     let window = all.window().await + 1;

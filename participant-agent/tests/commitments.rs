@@ -7,7 +7,7 @@ mod agents;
 
 use std::time::{Duration, Instant};
 
-use agents::{Agent, Consortium, LENDER, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR, verdict};
+use agents::{Agent, Consortium, HEADER, LENDER, NAMES, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR, verdict};
 use participant_agent::api::auth::Role;
 use participant_agent::api::models::{CommitmentsPage, CommitmentsSummary};
 use participant_agent::keystore::{Keystore, Unlock};
@@ -28,10 +28,7 @@ use riskveil_exchange::publish::commitment_batch::commitment_at;
 use riskveil_exchange::publish::plan_commitments;
 use serde_json::{Value, json};
 
-const HEADER: &str =
-    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
 const SUBJECT: &str = "513230196105128094";
-const NAMES: [&str; 4] = ["INST-01", "INST-02", "LENDER-01", "REGULATOR-01"];
 const FOUR: [(&str, Roles); 4] =
     [("INST-01", VALIDATOR), ("INST-02", PUBLISHER), ("LENDER-01", LENDER), ("REGULATOR-01", REGULATOR)];
 

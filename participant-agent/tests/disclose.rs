@@ -8,12 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agents::verdict;
-use agents::{Agent, Consortium, LENDER, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR, files_below, now_s, post_with_key};
+use agents::{Agent, Four, HEADER, NAMES, PATIENCE, files_below, now_s, post_with_key, verdict};
 use participant_agent::api::auth::Role;
 use participant_agent::api::disclosures::DisclosureReport;
 use participant_agent::cli::exit::{CliError, Exit};
-use participant_agent::keystore::{Keystore, Unlock};
 use participant_agent::peers::client::PeerClient;
 use participant_agent::peers::directory::Directory;
 use participant_agent::peers::server::{Limits, serve_peers};
@@ -28,52 +26,25 @@ use riskveil_exchange::disclose::messages::{Disclosed, Shown};
 use riskveil_exchange::disclose::{CommitmentPosition, DisclosureRequest, DisclosureResponse};
 use riskveil_exchange::ids::{Height, MemberId};
 use riskveil_exchange::message::{Kind, MessageHeader};
-use riskveil_exchange::policy::Policy;
 use riskveil_exchange::publish::Attribute;
 use serde_json::{Value, json};
 use warp::Filter;
 
-const HEADER: &str =
-    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
 const RECORDS: &str = "resident_id,513230196105128094,张三,13812345678,overdue,2,42,198000,CNY,2026-05-19,a1\n\
     resident_id,513230196105128094,张三,13812345678,blacklist,5,0,7654321,CNY,2026-04-01,a2\n";
 const SUBJECT: &str = "513230196105128094";
 const STRANGER: &str = "410803198802084193";
-const NAMES: [&str; 4] = ["INST-01", "INST-02", "LENDER-01", "REGULATOR-01"];
-
-/// An agent that restarts needs its ports again; another consortium that starts meanwhile could be given one of them.
-static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-struct Running {
-    _alone: tokio::sync::MutexGuard<'static, ()>,
-    consortium: Consortium,
-    one: Agent,
-    two: Agent,
-    lender: Agent,
-    regulator: Agent,
-}
 
 /// INST-01 and INST-02 hold the same two records, committed to; nothing of INST-03 exists.
-async fn running() -> Running {
-    let alone = ONE_AT_A_TIME.lock().await;
-    let members: Vec<_> = NAMES.into_iter().zip([VALIDATOR, PUBLISHER, LENDER, REGULATOR]).collect();
-    let consortium = Consortium::new(&members, |policy: &mut Policy| {
-        policy.log_window_s = 1;
-        policy.leaf_due_windows = 6;
-        policy.refuse_after_windows = 12;
-        policy.request_ttl_s = 5;
-        policy.clock_skew_s = 1;
-    });
-    let [mut one, mut two, mut lender, regulator] = NAMES.map(|name| consortium.start(name));
-    one.until("a fresh replica", |status| status["fresh"] == true && status["height"].as_u64() > Some(0)).await;
-    two.until("a fresh replica", |status| status["fresh"] == true).await;
-    one.publish(&format!("{HEADER}{RECORDS}")).await;
-    two.publish(&format!("{HEADER}{RECORDS}")).await;
-    lender.until("proved commitments of both", |status| status["commitments"]["proved"].as_u64() >= Some(2)).await;
-    Running { _alone: alone, consortium, one, two, lender, regulator }
+async fn running() -> Four {
+    let mut all = Four::started(|_| {}).await;
+    all.one.publish(&format!("{HEADER}{RECORDS}")).await;
+    all.two.publish(&format!("{HEADER}{RECORDS}")).await;
+    all.lender.until("proved commitments of both", |status| status["commitments"]["proved"].as_u64() >= Some(2)).await;
+    all
 }
 
-impl Running {
+impl Four {
     async fn check(&self, id: &str) -> Value {
         self.lender.check(json!({ "resident_id": id })).await.unwrap()
     }
@@ -82,16 +53,8 @@ impl Running {
         self.lender.api(Role::Underwriter).post("/v1/disclosures", body).await
     }
 
-    fn keystore(&self, name: &str) -> Keystore {
-        Keystore::open(&self.consortium.dir(name), &Unlock::KeyFile).unwrap()
-    }
-
     async fn window(&self) -> u64 {
         self.regulator.status().await.unwrap()["window"].as_u64().unwrap()
-    }
-
-    async fn logged_through(&mut self, window: u64) {
-        self.regulator.until("the logs", |status| status["logged_through"].as_u64() >= Some(window)).await;
     }
 
     async fn reconcile(&self, query: Value) -> Reconciled {
@@ -111,13 +74,6 @@ impl Running {
             assert!(Instant::now() < deadline, "{report:?}");
             past = self.window().await + 1;
         }
-    }
-
-    async fn stop(self) -> Consortium {
-        for agent in [self.lender, self.two, self.regulator, self.one] {
-            agent.stop().await.unwrap();
-        }
-        self.consortium
     }
 }
 
@@ -277,7 +233,7 @@ struct Liar {
 }
 
 impl Liar {
-    async fn start(all: &Running, lie: impl Fn(&mut Disclosed) + Send + Sync + Clone + 'static) -> Self {
+    async fn start(all: &Four, lie: impl Fn(&mut Disclosed) + Send + Sync + Clone + 'static) -> Self {
         let dir = all.consortium.dir("INST-02");
         let keystore = Arc::new(all.keystore("INST-02"));
         let book = RecordBook::open(&dir.join("journal"), keystore.journal_key(JOURNAL_NAME)).unwrap();

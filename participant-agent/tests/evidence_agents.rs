@@ -7,7 +7,7 @@ mod agents;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agents::{AS_OF, Agent, Consortium, LENDER, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR};
+use agents::{AS_OF, Agent, Consortium, HEADER, LENDER, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR};
 use clap::Parser;
 use participant_agent::api::auth::Role;
 use participant_agent::cli::{Cli, dispatch, exit::Exit};
@@ -16,8 +16,6 @@ use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::member::Roles;
 use serde_json::{Value, json};
 
-const HEADER: &str =
-    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
 const RECORDS: &str = "\
 resident_id,513230196105128094,张三,13812345678,overdue,2,42,198000,CNY,2026-05-19,a1\n\
 resident_id,513230196105128094,张三,13812345678,blacklist,5,0,0,CNY,2026-01-02,a2\n";

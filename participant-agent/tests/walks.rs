@@ -6,14 +6,14 @@ mod agents;
 
 use std::time::{Duration, Instant};
 
-use agents::{AS_OF, Agent, Consortium, LENDER, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR, check_body, verdict};
+use agents::{
+    AS_OF, Agent, Consortium, HEADER, LENDER, PATIENCE, PUBLISHER, REGULATOR, VALIDATOR, check_body, verdict,
+};
 use participant_agent::api::auth::Role;
 use riskveil_exchange::member::Roles;
 use riskveil_exchange::policy::Policy;
 use serde_json::{Value, json};
 
-const HEADER: &str =
-    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
 /// Held by INST-01: overdue and blacklist records of one person, one of a company, one of a mobile number.
 const RECORDS: &str = "\
 resident_id,513230196105128094,张三,13812345678,overdue,2,42,198000,CNY,2026-05-19,a1\n\

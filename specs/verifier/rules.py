@@ -313,8 +313,13 @@ class Verifier:
                 asked.append((i, x, opening))
         return asked
 
-    def item_context(self, tag, i):
-        return byte_string(TAG + tag) + self.chain_id + self.core_digest + u8(i)
+    def holds_p(self, tag, context_tag, i, item, opening, p, public, base):
+        """Whether the opening's proof shows that item i holds p: log_G(public) = log_base(C2 - p)."""
+        rest = item.c2_point - p
+        need(group.encode(rest) != bytes(32), "an item without encryption")
+        named = [(b"Y", self.y_bytes), (b"C1", item.c1), (b"C2", item.c2), (b"P", group.encode(p))]
+        context = byte_string(TAG + context_tag) + self.chain_id + self.core_digest + u8(i)
+        return equal_logs(tag, context, named, opening.proof, group.G, public, base, rest)
 
     @rule(13)
     def ev_13(self):
@@ -326,11 +331,7 @@ class Verifier:
                 need(group.encode(s * group.G) == item.c1, "an s that is not the item's")
                 need(group.encode(p + s * self.y) == item.c2, "an item that asks about another person")
                 return
-            rest = item.c2_point - p
-            need(group.encode(rest) != bytes(32), "a dummy without encryption")
-            named = [(b"Y", self.y_bytes), (b"C1", item.c1), (b"C2", item.c2), (b"P", group.encode(p))]
-            context = self.item_context(b"chain/evidence-dummy", i)
-            holds = equal_logs(b"crypto/item-opening", context, named, opening.proof, group.G, item.c1_point, self.y, rest)
+            holds = self.holds_p(b"crypto/item-opening", b"chain/evidence-dummy", i, item, opening, p, item.c1_point, self.y)
             need(holds, "a dummy that is not shown to be one")
         self.asked = self.check_items(check)
 
@@ -611,11 +612,7 @@ class Verifier:
     def ev_41(self):
         """[EV-41] A proof by the audit key shows what each item asks about, or that it is a dummy."""
         def check(i, item, opening, p):
-            rest = item.c2_point - p
-            need(group.encode(rest) != bytes(32), "an item without encryption")
-            named = [(b"Y", self.y_bytes), (b"C1", item.c1), (b"C2", item.c2), (b"P", group.encode(p))]
-            context = self.item_context(b"chain/evidence-subject", i)
-            holds = equal_logs(b"crypto/item-decryption", context, named, opening.proof, group.G, self.y, item.c1_point, rest)
+            holds = self.holds_p(b"crypto/item-decryption", b"chain/evidence-subject", i, item, opening, p, self.y, item.c1_point)
             need(holds, "an item that is not shown to ask this")
         self.asked = self.check_items(check)
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use riskveil_crypto::digest::{Digest32, sha256};
 use riskveil_exchange::ids::{Height, MemberId};
 use riskveil_exchange::publish::commitment::RecordCommitment;
-use riskveil_exchange::publish::commitment_batch::{commitment_at, verify_commitments};
+use riskveil_exchange::publish::commitment_batch::{self, commitment_at};
 
 use super::{IndexError, durable};
 use crate::state::BatchState;
@@ -70,16 +70,15 @@ pub(crate) struct Opened {
 }
 
 impl CommitmentIndex {
-    /// Checks the file of every batch that the state counts; moves those aside that are not what it records. `max` is the
-    /// policy's `max_rows_per_tx`.
-    pub(crate) fn open(dir: &Path, state: &impl StateRead, max: u32) -> Result<Opened, IndexError> {
+    /// Checks the file of every batch that the state counts; moves those aside that are not what it records.
+    pub(crate) fn open(dir: &Path, state: &impl StateRead) -> Result<Opened, IndexError> {
         let index = Self { shared: Arc::new(Shared { dir: dir.to_owned(), held: RwLock::default() }) };
         let (mut leaves, mut first_missing) = (Leaves::default(), None::<Height>);
         for (publisher, batch_seq, batch) in state.commitment_batches() {
             let path = index.path(&publisher, batch_seq);
-            match read(&path, &batch).and_then(|bytes| leaves_of(&path, &bytes, &batch, max)) {
-                Ok(of_batch) => {
-                    leaves.insert(of_batch.into());
+            match read(&path, &batch) {
+                Ok(payload) => {
+                    leaves.insert(commitment_batch::leaves(&payload, batch.count).into());
                     index.insert(&publisher, batch_seq, batch);
                 }
                 Err(problem) => {
@@ -189,8 +188,4 @@ fn read(path: &Path, batch: &BatchState) -> Result<Vec<u8>, CommitmentFileError>
     }
     let bytes = fs::read(path).map_err(io)?;
     if sha256(&bytes) == batch.digest { Ok(bytes) } else { Err(damaged()) }
-}
-
-fn leaves_of(path: &Path, bytes: &[u8], batch: &BatchState, max: u32) -> Result<Vec<Digest32>, CommitmentFileError> {
-    verify_commitments(bytes, batch.count, &batch.root, max).map_err(|_| CommitmentFileError::Damaged(path.to_owned()))
 }

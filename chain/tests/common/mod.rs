@@ -428,3 +428,14 @@ pub fn busy_chain(chain: &mut Chain) {
 pub fn shared(blocks: &[Block]) -> Vec<Arc<Block>> {
     blocks.iter().cloned().map(Arc::new).collect()
 }
+
+/// LEB128 as the engine writes it.
+pub fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}

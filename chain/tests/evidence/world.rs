@@ -29,7 +29,7 @@ use riskveil_exchange::query::refusal::RefusalReason;
 use riskveil_exchange::query::session::{Addressed, Addressee, Consent, QueryParameters, Session, Subject};
 use riskveil_exchange::record::{Day, IdType, Identifier, Label, Level, RawRow, Record};
 
-use crate::common::{Chain, Consortium, id, publish_rows, rng};
+use crate::common::{Chain, Consortium, id, publish_rows, rng, varint};
 
 pub(crate) const RESIDENT: &str = "513230196105128094";
 pub(crate) const STRANGER: &str = "37078619700116954X";
@@ -424,14 +424,4 @@ fn record(slot: u8) -> Record {
         source_ref: String::new(),
     };
     Record::parse(&raw, as_of()).unwrap()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
 }

@@ -6,8 +6,7 @@
 //!   longer held alike: the same bytes after the same work. What comes after it is told only to a lender that has the hit
 //! - **Source**: specs/protocol.md#disclosure, specs/errors.md
 
-use serde::{Deserialize, Serialize};
-
+use crate::codes::serde_by_code;
 use crate::query::refusal::RefusalReason;
 
 /// Status byte of a response that discloses.
@@ -90,6 +89,12 @@ impl DisclosureRefusal {
         Self::ALL.into_iter().find(|reason| reason.code() == code)
     }
 
+    /// The reason of exactly this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The registered word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -162,30 +167,4 @@ impl From<RefusalReason> for DisclosureRefusal {
     }
 }
 
-impl std::fmt::Display for DisclosureRefusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for DisclosureRefusal {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_str(self.as_str())
-        } else {
-            serializer.serialize_u8(self.code())
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for DisclosureRefusal {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let found = if deserializer.is_human_readable() {
-            let word = String::deserialize(deserializer)?;
-            Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-        } else {
-            Self::from_code(u8::deserialize(deserializer)?)
-        };
-        found.ok_or_else(|| serde::de::Error::custom("not a registered reason"))
-    }
-}
+serde_by_code!(DisclosureRefusal, "reason");

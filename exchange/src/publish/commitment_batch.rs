@@ -187,11 +187,17 @@ pub fn verify_commitments(bytes: &[u8], count: u32, root: &Digest32, max: u32) -
     if got != expected {
         return Err(PublishError::Length { expected, got });
     }
-    let leaves: Vec<Digest32> = commitments(bytes, count).map(|commitment| commitment.leaf()).collect();
+    let leaves = leaves(bytes, count);
     if let Some(at) = leaves.windows(2).position(|pair| pair[0] >= pair[1]) {
         return Err(PublishError::NotAscending { position: u32::try_from(at + 1).unwrap_or(u32::MAX) });
     }
     if root_of(&leaves) == *root { Ok(leaves) } else { Err(PublishError::RootMismatch) }
+}
+
+/// The leaves of a payload that [`verify_commitments`] accepted, ascending.
+#[must_use]
+pub fn leaves(bytes: &[u8], count: u32) -> Vec<Digest32> {
+    commitments(bytes, count).map(|commitment| commitment.leaf()).collect()
 }
 
 /// Verifies the two range proofs of one chunk of a payload that [`verify_commitments`] accepted: about 36 ms on one core.

@@ -4,7 +4,7 @@
 //! - **Errors**: an unknown status byte is no reason: the response is rejected
 //! - **Source**: DESIGN.md section 4, "Request, response, log"; specs/errors.md
 
-use serde::{Deserialize, Serialize};
+use crate::codes::serde_by_code;
 
 /// Status byte of a response that carries an evaluation.
 pub const STATUS_EVALUATED: u8 = 0;
@@ -92,6 +92,12 @@ impl RefusalReason {
         Self::ALL.into_iter().find(|reason| reason.code() == code)
     }
 
+    /// The reason of exactly this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The registered word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -140,30 +146,4 @@ impl RefusalReason {
     }
 }
 
-impl std::fmt::Display for RefusalReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for RefusalReason {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_str(self.as_str())
-        } else {
-            serializer.serialize_u8(self.code())
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for RefusalReason {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let found = if deserializer.is_human_readable() {
-            let word = String::deserialize(deserializer)?;
-            Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-        } else {
-            Self::from_code(u8::deserialize(deserializer)?)
-        };
-        found.ok_or_else(|| serde::de::Error::custom("not a registered refusal reason"))
-    }
-}
+serde_by_code!(RefusalReason, "refusal reason");

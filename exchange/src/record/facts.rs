@@ -4,7 +4,8 @@
 //! - **Errors**: [`RejectReason`] of the same name
 //! - **Source**: DESIGN.md sections 3 (Row) and 10 (Rejects)
 
-use super::{canonical, codes::serde_by_code, reject::RejectReason};
+use super::{canonical, reject::RejectReason};
+use crate::codes::serde_by_code;
 
 /// The four kinds of risk record.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -75,7 +75,7 @@ impl IdType {
     }
 }
 
-super::codes::serde_by_code!(IdType, "identifier type");
+crate::codes::serde_by_code!(IdType, "identifier type");
 
 /// A valid identifier in canonical form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Zeroize, ZeroizeOnDrop)]

@@ -29,12 +29,12 @@ use zeroize::Zeroizing;
 
 use super::{
     band::{AmountBand, DaysBand},
-    codes::serde_by_code,
     day::Day,
     error::LabelError,
     facts::{AmountMinor, Category, OverdueDays, Severity},
     schema::Record,
 };
+use crate::codes::serde_by_code;
 
 /// Length of every label.
 pub const LABEL_BYTES: usize = 48;

@@ -14,7 +14,6 @@ mod applicant;
 mod band;
 mod bank_card;
 mod canonical;
-mod codes;
 mod day;
 mod error;
 mod facts;

@@ -96,7 +96,7 @@ impl RejectReason {
     }
 }
 
-super::codes::serde_by_code!(RejectReason, "reject reason");
+crate::codes::serde_by_code!(RejectReason, "reject reason");
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use riskveil_exchange::publish::Attribute;
 use riskveil_exchange::purpose::Purpose;
 use serde::{Deserialize, Serialize};
 
-use super::checks::{consent, json_response, not_a_lender};
+use super::checks::{self, consent, json_response, not_a_lender};
 use super::json;
 use super::models::{whole, whole_number};
 use super::once::{self, Once, once};
@@ -241,8 +241,7 @@ fn problem_of(error: &DiscloseError) -> Problem {
         DiscloseError::PeriodOver => (ProblemKind::Invalid, "period_over"),
         DiscloseError::Ask(AskError::Bounds { .. }) => (ProblemKind::Invalid, "bounds"),
         DiscloseError::Ask(AskError::NoConsent) => (ProblemKind::Refused, "no_consent"),
-        DiscloseError::PurposeNotAllowed => (ProblemKind::Refused, "purpose_not_allowed"),
-        DiscloseError::ReplicaBehind { .. } => (ProblemKind::Unavailable, "stale_replica"),
+        DiscloseError::MayNotAsk(error) => return checks::problem_of(error),
         DiscloseError::ReplicaIncomplete => (ProblemKind::Unavailable, "replica_incomplete"),
         DiscloseError::Ask(_) | DiscloseError::Kept(_) | DiscloseError::Mismatch(_) | DiscloseError::Log(_) => {
             tracing::error!(%error, "a disclosure failed");

@@ -155,17 +155,7 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         }
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
-        let mut journal = Self {
-            file,
-            path,
-            name,
-            key,
-            next_frame: 0,
-            previous_tag: [0; TAG_LEN],
-            length: 0,
-            failed: false,
-            entries: PhantomData,
-        };
+        let mut journal = Self::over(file, path, name, key);
         journal.replay(length, visit)?;
         let cut_bytes = length - journal.length;
         if cut_bytes > 0 {
@@ -185,7 +175,12 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         let io = |source| JournalError::Io { path: path.clone(), source };
         let file = File::open(&path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
-        let mut journal = Self {
+        Self::over(file, path, name, key).replay(length, visit)
+    }
+
+    /// A journal over an open file of which nothing is read yet.
+    fn over(file: File, path: PathBuf, name: &'static str, key: AtRestKey) -> Self {
+        Self {
             file,
             path,
             name,
@@ -193,10 +188,9 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
             next_frame: 0,
             previous_tag: [0; TAG_LEN],
             length: 0,
-            failed: true,
+            failed: false,
             entries: PhantomData,
-        };
-        journal.replay(length, visit)
+        }
     }
 
     /// Appends one entry; on disk when this returns.

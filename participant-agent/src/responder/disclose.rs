@@ -21,7 +21,7 @@ use riskveil_exchange::disclose::{
 };
 use riskveil_exchange::ids::MemberId;
 
-use super::{NotAnswered, receipts_in_time, tip};
+use super::{NotAnswered, place, tip};
 use crate::context::Context;
 use crate::walks::blocking;
 
@@ -31,10 +31,7 @@ use crate::walks::blocking;
 /// [`NotAnswered`].
 pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Result<Vec<u8>, NotAnswered> {
     let request = DisclosureRequest::decode(bytes)?;
-    let _waiting = context.responder.waiting.try_acquire().map_err(|_| NotAnswered::Overloaded)?;
-    if context.query_log.backlog().receipt_bytes > receipts_in_time(&context.ledger.genesis().policy) {
-        return Err(NotAnswered::Overloaded);
-    }
+    let _place = place(context)?;
     let judging = context.clone();
     let judged = blocking(move || {
         let response = judge(&judging, &peer, &request);

@@ -177,6 +177,12 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
 
 /// The current audit key, if this replica may be asked with at all.
 fn usable(context: &Context, view: &FinalizedView, purpose: Purpose) -> Result<AuditKeyState, QueryError> {
+    may_ask(context, view, purpose)?;
+    view.audit_keys_live_at(view.time_s()).pop().ok_or(QueryError::NoAuditKey)
+}
+
+/// Whether this agent asks anything of anybody for this purpose, by this view of the chain.
+pub(super) fn may_ask(context: &Context, view: &FinalizedView, purpose: Purpose) -> Result<(), QueryError> {
     if !context.member.roles.lender {
         return Err(QueryError::NotALender);
     }
@@ -188,7 +194,7 @@ fn usable(context: &Context, view: &FinalizedView, purpose: Purpose) -> Result<A
     if behind_s > policy.fresh_tip_s {
         return Err(QueryError::ReplicaBehind { behind_s });
     }
-    view.audit_keys_live_at(view.time_s()).pop().ok_or(QueryError::NoAuditKey)
+    Ok(())
 }
 
 /// Publishers to ask, and those that there is nothing to ask with.

@@ -26,19 +26,19 @@ use riskveil_exchange::ids::{Height, MemberId};
 use riskveil_exchange::publish::{Attribute, PeriodKeyId, RecordCommitment};
 use riskveil_exchange::purpose::Purpose;
 use riskveil_exchange::query::answer::UnavailableReason;
-use riskveil_exchange::query::clear::{NotAnswered, TIP_WAIT_S};
+use riskveil_exchange::query::clear::NotAnswered;
 use riskveil_exchange::query::session::{
     Accepted, AwaitingEvaluations, Consent, KeptMismatch, PublisherView, VerifiedResponse,
 };
 use riskveil_exchange::record::Identifier;
 use tokio::sync::Semaphore;
 
-use super::ask::not_reached;
-use super::blocking;
-use super::judge::{ReplicaRows, counted_at};
+use super::ask::{may_ask, not_reached};
+use super::judge::{ReplicaRows, counted_at, reached};
 use super::kept::CheckEvidence;
 use super::range_proofs::BatchProofs;
 use super::reports::ReadKeptError;
+use super::{QueryError, blocking};
 use crate::context::{Context, Lender};
 use crate::query_log::QueryLogError;
 
@@ -94,15 +94,9 @@ pub enum DiscloseError {
         /// How many facts it has.
         count: usize,
     },
-    /// The policy does not allow the purpose.
-    #[error("the consortium's policy does not allow this purpose")]
-    PurposeNotAllowed,
-    /// This replica is behind.
-    #[error("this agent's replica is {behind_s} s behind; it does not ask before it has caught up")]
-    ReplicaBehind {
-        /// Age of the finalized tip, s.
-        behind_s: u64,
-    },
+    /// This agent asks nobody for this purpose, or not now.
+    #[error(transparent)]
+    MayNotAsk(#[from] QueryError),
     /// The replica does not hold what the check was judged by.
     #[error("this agent's replica cannot judge the check again now")]
     ReplicaIncomplete,
@@ -165,7 +159,7 @@ pub async fn disclose(
     question: DisclosureQuestion,
 ) -> Result<AskedFor, DiscloseError> {
     let view = context.ledger.view();
-    usable(context, &view, question.purpose)?;
+    may_ask(context, &view, question.purpose)?;
     let kept = {
         // each reads the journal of checks from its start
         let _turn = READING.acquire().await;
@@ -197,8 +191,9 @@ pub async fn disclose(
         Err(rejected) => faulty(&rejected),
         Ok(AcceptedAnswer::Refused(refusal)) => Told::Refused(refusal.reason),
         Ok(AcceptedAnswer::Disclosed(answer)) => match reached(context, answer.head.tip_height).await {
-            None => Told::Unavailable(UnavailableReason::TipUnknown),
-            Some(view) => {
+            false => Told::Unavailable(UnavailableReason::TipUnknown),
+            true => {
+                let view = context.ledger.view();
                 let chain = Commitments { context, view: &view };
                 tokio::task::block_in_place(|| told(context, &view, state.verify(&answer, &chain)))
             }
@@ -212,15 +207,6 @@ pub async fn disclose(
     };
     context.metrics.disclosures.get_or_create(&[("outcome", outcome)]).inc();
     Ok(AskedFor { fact, head_digest, request, response: Some(response), told })
-}
-
-fn usable(context: &Context, view: &FinalizedView, purpose: Purpose) -> Result<(), DiscloseError> {
-    let policy = &context.ledger.genesis().policy;
-    if !policy.purposes.contains(&purpose) {
-        return Err(DiscloseError::PurposeNotAllowed);
-    }
-    let behind_s = context.clock.now_s().saturating_sub(view.time_s());
-    if behind_s > policy.fresh_tip_s { Err(DiscloseError::ReplicaBehind { behind_s }) } else { Ok(()) }
 }
 
 /// Judges the kept answer again, finds the fact, and makes the request.
@@ -317,14 +303,6 @@ fn signed(opened: &Result<AcceptedAnswer, DisclosureRejected>) -> Option<Outcome
 fn faulty(rejected: &DisclosureRejected) -> Told {
     tracing::warn!(publisher = %rejected.publisher, fault = %rejected.fault, "a disclosure does not hold");
     Told::Faulty(rejected.fault)
-}
-
-/// The own view once it has reached this height, if it does within 5 s.
-async fn reached(context: &Context, height: Height) -> Option<Arc<FinalizedView>> {
-    let mut changes = context.ledger.watch();
-    let reached = changes.wait_for(|own| *own >= height);
-    let in_time = tokio::time::timeout(Duration::from_secs(TIP_WAIT_S), reached).await.is_ok();
-    in_time.then(|| context.ledger.view())
 }
 
 fn told(context: &Context, view: &FinalizedView, verified: Result<Disclosure, VerifyError>) -> Told {

@@ -70,10 +70,8 @@ async fn settle(context: &Context, asked: &Asked) -> Judgement {
     let tips: Vec<(&MemberId, Height, u64, bool)> =
         asked.heard.iter().filter_map(|(id, heard)| tip_of(id, heard)).collect();
     let highest = tips.iter().filter(|(.., judged)| *judged).map(|(_, tip, ..)| *tip).max().unwrap_or_default();
-    let mut changes = context.ledger.watch();
-    let reached = changes.wait_for(|height| *height >= highest);
     // who is not reached in time is `unavailable(tip_unknown)`
-    let _late = tokio::time::timeout(Duration::from_secs(TIP_WAIT_S), reached).await.is_err();
+    let _in_time = reached(context, highest).await;
     let view = context.ledger.view();
     let mut own_hashes = BTreeMap::new();
     for (publisher, tip, ..) in &tips {
@@ -88,6 +86,13 @@ async fn settle(context: &Context, asked: &Asked) -> Judgement {
         own_hashes,
         view,
     }
+}
+
+/// Waits, at most 5 s, until the own finalized view has reached a height; says whether it has.
+pub(super) async fn reached(context: &Context, height: Height) -> bool {
+    let mut changes = context.ledger.watch();
+    let reached = changes.wait_for(|own| *own >= height);
+    tokio::time::timeout(Duration::from_secs(TIP_WAIT_S), reached).await.is_ok()
 }
 
 /// The tip and clock in a signed answer, and whether the own replica has to reach that tip.

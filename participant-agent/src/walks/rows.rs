@@ -1,8 +1,8 @@
 //! Steps A3 to A7 of one publication: draw rows, plan batches, send them, wait until they are final.
 //!
 //! - **Place**: A3 `publish::entry`, A4 `publish::batch`, A5 the outbox, A6 and A7 the chain's receipts
-//! - **Shapes**: rows are drawn in as many threads as there are cores; at most [`MAX_IN_FLIGHT`] batches wait for a block
-//! - **Shapes**: a row's label is tied to the commitment of its record by a link that only the publisher can open
+//! - **Shapes**: rows are drawn in as many threads as there are cores; at most [`MAX_IN_FLIGHT`] batches wait for a block. A
+//!   row's label is tied to the commitment of its record by a link that only the publisher can open
 //! - **Security**: nonces and padding seeds come from the operating system; a PRF output lives as long as its row is drawn
 
 use std::num::NonZero;

@@ -27,6 +27,15 @@ pub const AS_OF: &str = "2026-06-30";
 /// The longest any wait of a test may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The columns of a file of records.
+pub const HEADER: &str =
+    "id_type,id_number,name,mobile,category,severity,overdue_days,amount_cents,currency,event_date,source_ref\n";
+/// The members of [`Four`]: a validator that publishes, a publisher, a lender, a regulator.
+pub const NAMES: [&str; 4] = ["INST-01", "INST-02", "LENDER-01", "REGULATOR-01"];
+
+/// An agent that restarts needs its ports again; another consortium that starts meanwhile could be given one of them.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Directories of all members of a consortium that shares one genesis.
 pub struct Consortium {
     pub root: TempDir,
@@ -119,6 +128,55 @@ impl Consortium {
     /// Starts an agent; it is not ready yet when this returns.
     pub fn start(&self, name: &str) -> Agent {
         Agent::start(self.dir(name))
+    }
+}
+
+/// Four members with short log windows, one such consortium at a time.
+pub struct Four {
+    _alone: tokio::sync::MutexGuard<'static, ()>,
+    pub consortium: Consortium,
+    pub one: Agent,
+    pub two: Agent,
+    pub lender: Agent,
+    pub regulator: Agent,
+}
+
+impl Four {
+    /// Members that follow the chain; nobody has published.
+    pub async fn started(change: impl FnOnce(&mut Policy)) -> Self {
+        let alone = ONE_AT_A_TIME.lock().await;
+        let members: Vec<_> = NAMES.into_iter().zip([VALIDATOR, PUBLISHER, LENDER, REGULATOR]).collect();
+        let consortium = Consortium::new(&members, |policy| {
+            policy.log_window_s = 1;
+            policy.leaf_due_windows = 6;
+            policy.refuse_after_windows = 12;
+            policy.request_ttl_s = 5;
+            policy.clock_skew_s = 1;
+            change(policy);
+        });
+        let [mut one, mut two, mut lender, regulator] = NAMES.map(|name| consortium.start(name));
+        for agent in [&mut one, &mut two, &mut lender] {
+            agent
+                .until("a fresh replica", |status| status["fresh"] == true && status["height"].as_u64() > Some(0))
+                .await;
+        }
+        Self { _alone: alone, consortium, one, two, lender, regulator }
+    }
+
+    /// Waits until every member has logged a window and the regulator's tip is past it.
+    pub async fn logged_through(&mut self, window: u64) {
+        self.regulator.until("the logs", |status| status["logged_through"].as_u64() >= Some(window)).await;
+    }
+
+    pub fn keystore(&self, name: &str) -> Keystore {
+        Keystore::open(&self.consortium.dir(name), &Unlock::KeyFile).unwrap()
+    }
+
+    pub async fn stop(self) -> Consortium {
+        for agent in [self.lender, self.two, self.regulator, self.one] {
+            agent.stop().await.unwrap();
+        }
+        self.consortium
     }
 }
 

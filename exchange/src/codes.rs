@@ -1,4 +1,4 @@
-//! Serde for the small registries of this folder: the registered `u8` in BCS, the registered word in JSON.
+//! Serde for the small registries of this room: the registered `u8` in BCS, the registered word in JSON.
 
 /// Implements serde for an enum that has `code`, `from_code`, `as_str` and `from_word`.
 macro_rules! serde_by_code {
@@ -32,4 +32,4 @@ macro_rules! serde_by_code {
     };
 }
 
-pub(super) use serde_by_code;
+pub(crate) use serde_by_code;
