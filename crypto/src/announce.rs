@@ -83,7 +83,7 @@ pub fn verify_key_binding(binding: &KeyBinding, y: &Element, context: &[u8]) -> 
     }
     let c = canonical_scalar(&proof.0[..32])?;
     let z = canonical_scalar(&proof.0[32..])?;
-    let R1 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, k.point(), &z);
+    let R1 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, &k.point(), &z);
     let R2 = RistrettoPoint::vartime_multiscalar_mul([z, -c], [y.point(), k_y.point()]);
     let mut transcript = statement_transcript(k, k_y, y, context);
     if challenge(&mut transcript, &R1, &R2) == c { Ok(()) } else { Err(ProofInvalid) }

@@ -23,7 +23,7 @@
 //! weighted: w_i from a transcript over binding, Y, every C1 and every C2; the same proof for sum w_i*s_i
 //! ```
 
-use std::{collections::BTreeSet, fmt, sync::LazyLock};
+use std::{fmt, sync::LazyLock};
 
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use merlin::Transcript;
@@ -35,9 +35,12 @@ use crate::{
     digest::Digest32,
     dst::{self, Dst},
     error::ProofInvalid,
-    group::{Element, weighted_sum},
-    oprf::{dleq::canonical_scalar, input_element},
+    group::Element,
+    kernel::{Kernel, kernel},
+    oprf::{OprfError, dleq::canonical_scalar, input_element, suite::expand_to_group},
+    points::{self, Base, RUN, weighted_sum},
     secret::{ScalarInvalid, SecretBytes, SecretScalar},
+    sha512::Digests,
     transcript::TranscriptProtocol,
 };
 
@@ -92,12 +95,33 @@ impl AuditKeyPair {
 
     /// Whether the item holds `HashToGroup(input)`; false for inputs that cannot be hashed.
     pub fn agrees(&self, item: &EscrowedItem, input: &[u8]) -> bool {
-        input_element(input).is_ok_and(|P| self.open_point(item) == *P.point())
+        input_element(input).is_ok_and(|P| self.open_point(item) == P.point())
     }
 
     /// Whether the item holds the dummy element.
     pub fn agrees_with_dummy(&self, item: &EscrowedItem) -> bool {
-        self.open_point(item) == *dummy_element().point()
+        self.open_point(item) == dummy_element().point()
+    }
+
+    /// Which items hold what they are said to: `HashToGroup` of the input, or the dummy element where there is none. As
+    /// [`agrees`](Self::agrees) and [`agrees_with_dummy`](Self::agrees_with_dummy), many at a time.
+    pub fn agree(&self, items: &[EscrowedItem], inputs: &[Option<&[u8]>]) -> Vec<bool> {
+        let kernel = kernel();
+        let mut agreed = Vec::with_capacity(items.len());
+        for (items, inputs) in items.chunks(RUN).zip(inputs.chunks(RUN)) {
+            let Ok(uniform) = expand_inputs(kernel, inputs) else {
+                // an input that cannot be hashed: one by one, it alone does not agree
+                agreed.extend(items.iter().zip(inputs).map(|(item, input)| match input {
+                    Some(input) => self.agrees(item, input),
+                    None => self.agrees_with_dummy(item),
+                }));
+                continue;
+            };
+            let masks = self.y.expose(|y| points::of_elements(kernel, items.iter().map(|item| &item.c1)).multiply(y));
+            let held = points::of_elements(kernel, items.iter().map(|item| &item.c2)).sub(&masks);
+            agreed.extend(held.equal(&points::map(kernel, &uniform)));
+        }
+        agreed
     }
 
     pub(crate) fn y(&self) -> &SecretScalar {
@@ -186,7 +210,7 @@ impl EscrowSecret {
     pub fn escrows(&self, p: &Element, y: &Element, item: &EscrowedItem) -> bool {
         let c1 = self.s.expose(RistrettoPoint::mul_base);
         let c2 = p.point() + self.s.expose(|s| s * y.point());
-        c1 == *item.c1.point() && c2 == *item.c2.point()
+        c1 == item.c1.point() && c2 == item.c2.point()
     }
 
     pub(crate) fn s(&self) -> &SecretScalar {
@@ -223,6 +247,42 @@ pub fn escrow(p: &Element, y: &Element, rng: &mut (impl RngCore + CryptoRng)) ->
             return Escrowed { secret: EscrowSecret { s, c2 }, item: EscrowedItem { c1, c2 } };
         }
     }
+}
+
+/// As [`escrow`] of `HashToGroup` of each input, the dummy element where there is none, many at a time.
+///
+/// # Errors
+/// [`OprfError::InputTooLong`]; [`OprfError::IdentityElement`] for an input nobody knows.
+pub fn escrow_batch(
+    inputs: &[Option<&[u8]>],
+    y: &Element,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Vec<Escrowed>, OprfError> {
+    let kernel = kernel();
+    let (base, audit_base) = (Base::of(kernel, &Element::BASE), Base::of(kernel, y));
+    let mut escrowed = Vec::with_capacity(inputs.len());
+    for inputs in inputs.chunks(RUN) {
+        let uniform = expand_inputs(kernel, inputs)?;
+        let secrets = SecretScalar::random_batch(inputs.len(), rng);
+        // C1 = 2 * (s/2)*G, doubled while it is encoded
+        let inverse_of_two = Scalar::from(2u8).invert();
+        let halves: Vec<Zeroizing<[u8; 32]>> =
+            secrets.iter().map(|s| s.expose(|s| Zeroizing::new((s * inverse_of_two).to_bytes()))).collect();
+        let c1 = Element::of_computed(&points::multiples(&base, &halves).double_and_encode())?;
+        let masks = points::multiples(&audit_base, &points::scalar_bytes(secrets.iter()));
+        let c2 = Element::of_computed(&points::map(kernel, &uniform).add(&masks).encode())?;
+        escrowed.extend(secrets.into_iter().zip(c1.into_iter().zip(c2)).map(|(s, (c1, c2))| Escrowed {
+            secret: EscrowSecret { s, c2 },
+            item: EscrowedItem { c1, c2 },
+        }));
+    }
+    Ok(escrowed)
+}
+
+/// What `HashToGroup` maps of each input, and of the dummy's where there is none.
+fn expand_inputs(kernel: Kernel, inputs: &[Option<&[u8]>]) -> Result<Digests, OprfError> {
+    let inputs: Vec<&[u8]> = inputs.iter().map(|input| input.unwrap_or(dst::ESCROW_DUMMY.as_bytes())).collect();
+    expand_to_group(kernel, &inputs)
 }
 
 /// The element `D` of an absent item: `HashToGroup` of a tag that no encoded input equals.
@@ -269,12 +329,23 @@ pub fn prove_knowledge(
     y: &Element,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Vec<KnowledgeProof> {
-    (0u64..)
-        .zip(items.iter().zip(secrets))
-        .map(|(index, (item, secret))| {
-            let mut transcript = item_transcript(binding, y, items.len(), index, item);
-            secret.s.expose(|s| prove(&mut transcript, s, rng))
-        })
+    let mut transcripts: Vec<Transcript> = (0u64..)
+        .zip(items)
+        .map(|(index, item)| item_transcript(binding, y, items.len(), index, item))
+        .collect();
+    let nonces: Vec<SecretScalar> = transcripts
+        .iter()
+        .zip(secrets)
+        .map(|(transcript, secret)| secret.s.expose(|s| transcript.hedged_nonce(s, rng)))
+        .collect();
+    // R = r*G of all at once
+    let base = Base::of(kernel(), &Element::BASE);
+    let announcements = points::multiples(&base, &points::scalar_bytes(nonces.iter())).encode();
+    let with_secrets = nonces.iter().zip(&announcements).zip(secrets);
+    transcripts
+        .iter_mut()
+        .zip(with_secrets)
+        .map(|(transcript, ((r, R), secret))| secret.s.expose(|s| respond(transcript, r, R, s)))
         .collect()
 }
 
@@ -292,11 +363,23 @@ pub fn verify_knowledge(
         return Err(EscrowError::CountMismatch { items: items.len(), proofs: proofs.len() });
     }
     elements_are_distinct(items)?;
+    // z*G - c*C1 of all at once, compared with R as encodings
+    let (mut z, mut minus_c) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     for (index, (item, proof)) in (0u64..).zip(items.iter().zip(proofs)) {
+        let (R, response) = proof.0.split_at(32);
+        z.push(Zeroizing::new(canonical_scalar(response)?.to_bytes()));
         let mut transcript = item_transcript(binding, y, items.len(), index, item);
-        verify(&mut transcript, &item.c1, proof)?;
+        transcript.append_message(b"R", R);
+        minus_c.push(-transcript.challenge_scalar(b"c"));
     }
-    Ok(())
+    let kernel = kernel();
+    let c1 = points::of_elements(kernel, items.iter().map(|item| &item.c1));
+    let expected = points::multiples(&Base::of(kernel, &Element::BASE), &z).add(&c1.multiply_each(&minus_c)).encode();
+    if expected.iter().zip(proofs).all(|(expected, proof)| proof.0.starts_with(expected)) {
+        Ok(())
+    } else {
+        Err(EscrowError::ProofInvalid)
+    }
 }
 
 /// One proof of knowledge of `sum w_i*s_i` for many items; the weights come from one transcript over all of them.
@@ -312,7 +395,7 @@ pub fn prove_knowledge_weighted(
     let mut transcript = weighted_transcript(binding, y, items);
     let weights = transcript.challenge_weights(b"weights", items.len());
     let weighted = weights.iter().zip(secrets);
-    let sum: Scalar = weighted.map(|(w, secret)| secret.s.expose(|s| w * s)).sum();
+    let sum: Scalar = weighted.map(|(w, secret)| secret.s.expose(|s| Scalar::from(*w) * s)).sum();
     prove(&mut transcript, &Zeroizing::new(sum), rng)
 }
 
@@ -333,15 +416,16 @@ pub fn verify_knowledge_weighted(
     let mut transcript = weighted_transcript(binding, y, items);
     let weights = transcript.challenge_weights(b"weights", items.len());
     let c1: Vec<Element> = items.iter().map(|item| item.c1).collect();
-    let sum = weighted_sum(&weights, &c1).map_err(|_| EscrowError::ProofInvalid)?;
+    let sum = weighted_sum(kernel(), &weights, &c1).map_err(|_| EscrowError::ProofInvalid)?;
     verify(&mut transcript, &sum, proof)?;
     Ok(())
 }
 
 fn elements_are_distinct(items: &[EscrowedItem]) -> Result<(), EscrowError> {
-    let mut seen = BTreeSet::new();
-    let mut elements = items.iter().flat_map(|item| [&item.c1, &item.c2]);
-    if elements.all(|element| seen.insert(element.as_bytes())) { Ok(()) } else { Err(EscrowError::RepeatedElement) }
+    let mut elements: Vec<&[u8; 32]> =
+        items.iter().flat_map(|item| [item.c1.as_bytes(), item.c2.as_bytes()]).collect();
+    elements.sort_unstable();
+    if elements.windows(2).all(|pair| pair[0] != pair[1]) { Ok(()) } else { Err(EscrowError::RepeatedElement) }
 }
 
 fn possession_transcript(y: &Element, context: &[u8]) -> Transcript {
@@ -379,11 +463,15 @@ fn weighted_transcript(binding: &Digest32, y: &Element, items: &[EscrowedItem]) 
 fn prove(transcript: &mut Transcript, secret: &Scalar, rng: &mut (impl RngCore + CryptoRng)) -> KnowledgeProof {
     let r = transcript.hedged_nonce(secret, rng);
     let R = r.expose(RistrettoPoint::mul_base).compress();
-    transcript.append_message(b"R", R.as_bytes());
+    respond(transcript, &r, R.as_bytes(), secret)
+}
+
+fn respond(transcript: &mut Transcript, r: &SecretScalar, R: &[u8; 32], secret: &Scalar) -> KnowledgeProof {
+    transcript.append_message(b"R", R);
     let c = transcript.challenge_scalar(b"c");
     let z = r.expose(|r| r + c * secret);
     let mut proof = [0; 64];
-    proof[..32].copy_from_slice(R.as_bytes());
+    proof[..32].copy_from_slice(R);
     proof[32..].copy_from_slice(z.as_bytes());
     KnowledgeProof(proof)
 }
@@ -394,6 +482,6 @@ fn verify(transcript: &mut Transcript, public: &Element, proof: &KnowledgeProof)
     let z = canonical_scalar(z)?;
     transcript.append_message(b"R", R);
     let c = transcript.challenge_scalar(b"c");
-    let expected = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, public.point(), &z);
+    let expected = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, &public.point(), &z);
     if expected.compress().as_bytes() == R { Ok(()) } else { Err(ProofInvalid) }
 }

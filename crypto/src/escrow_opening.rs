@@ -152,8 +152,8 @@ fn verify(
 ) -> Result<(), ProofInvalid> {
     let c = canonical_scalar(&proof.0[..32])?;
     let z = canonical_scalar(&proof.0[32..])?;
-    let R1 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, public.point(), &z);
-    let R2 = RistrettoPoint::vartime_multiscalar_mul([z, -c], [base.point(), power]);
+    let R1 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, &public.point(), &z);
+    let R2 = RistrettoPoint::vartime_multiscalar_mul([z, -c], [&base.point(), power]);
     if challenge(&mut transcript, &R1, &R2) == c { Ok(()) } else { Err(ProofInvalid) }
 }
 

@@ -20,9 +20,12 @@
 //!            N_i = Z_i - s_i*K_Y = k*P_i          out_i = Finalize(x_i, N_i)
 //! ```
 
-use curve25519_dalek::ristretto::RistrettoPoint;
+use std::fmt;
+
+use curve25519_dalek::scalar::Scalar;
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
+use zeroize::Zeroizing;
 
 pub use crate::oprf::dleq::Proof as EvaluationProof;
 use crate::{
@@ -30,8 +33,10 @@ use crate::{
     dst,
     error::ProofInvalid,
     escrow::EscrowSecret,
-    group::{Element, mul_batch, weighted_sum},
-    oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize},
+    group::Element,
+    kernel::{Kernel, kernel},
+    oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize_all},
+    points::{self, Base, RUN, weighted_sum},
     transcript::TranscriptProtocol,
 };
 
@@ -80,15 +85,26 @@ pub fn blind_evaluate(
     if c2.is_empty() || c2.len() > MAX_ITEMS {
         return Err(OprfError::BatchSize { got: c2.len() });
     }
-    let points: Vec<RistrettoPoint> = c2.iter().map(|element| *element.point()).collect();
-    let z = sk.k().expose(|k| mul_batch(k, &points))?;
+    let kernel = kernel();
+    let z = multiply_all(kernel, sk, c2)?;
     let mut transcript = evaluation_transcript(ctx, c2, &z);
     let weights = transcript.challenge_weights(b"weights", c2.len());
-    let M = weighted_sum(&weights, c2)?;
+    let M = weighted_sum(kernel, &weights, c2)?;
     let Zc = Element::from_point(sk.k().expose(|k| k * M.point()))?;
     let r = sk.k().expose(|k| transcript.hedged_nonce(k, rng));
     let proof = dleq::generate_proof(sk.k(), ctx.k, &M, &Zc, &r);
     Ok(Evaluation { z, proof })
+}
+
+/// `k * C2` of each, without a proof: (k/2)*C2, doubled while it is encoded.
+pub(crate) fn multiply_all(kernel: Kernel, sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Element>, OprfError> {
+    let half = Zeroizing::new(sk.k().expose(|k| k * Scalar::from(2u8).invert()));
+    let mut z = Vec::with_capacity(c2.len());
+    for c2 in c2.chunks(RUN) {
+        let encodings = points::of_elements(kernel, c2.iter()).multiply(&half).double_and_encode();
+        z.extend(Element::of_computed(&encodings)?);
+    }
+    Ok(z)
 }
 
 /// Evaluated elements that a proof has shown to be `k*C2`.
@@ -111,9 +127,10 @@ pub fn verify_evaluation(
     if c2.is_empty() || c2.len() > MAX_ITEMS || c2.len() != z.len() {
         return Err(ProofInvalid);
     }
+    let kernel = kernel();
     let weights = evaluation_transcript(ctx, c2, &z).challenge_weights(b"weights", c2.len());
-    let M = weighted_sum(&weights, c2).map_err(|_| ProofInvalid)?;
-    let Zc = weighted_sum(&weights, &z).map_err(|_| ProofInvalid)?;
+    let M = weighted_sum(kernel, &weights, c2).map_err(|_| ProofInvalid)?;
+    let Zc = weighted_sum(kernel, &weights, &z).map_err(|_| ProofInvalid)?;
     dleq::verify_proof(ctx.k, &M, &Zc, proof)?;
     Ok(VerifiedEvaluation { c2: c2.to_vec(), z })
 }
@@ -143,12 +160,49 @@ impl VerifiedEvaluation {
         secret: &EscrowSecret,
         k_y: &Element,
     ) -> Result<PrfOutput, OprfError> {
-        if self.c2.get(index) != Some(secret.c2()) {
+        let mut outputs = self.unblind_batch(&[Unblinding { index, input, secret }], k_y)?;
+        outputs.pop().ok_or(OprfError::NotThisItem)
+    }
+
+    /// As [`unblind`](Self::unblind) for each, many at a time; in the order of `items`.
+    ///
+    /// # Errors
+    /// As [`unblind`](Self::unblind), when any item has one; then there is no output.
+    pub fn unblind_batch(&self, items: &[Unblinding<'_>], k_y: &Element) -> Result<Vec<PrfOutput>, OprfError> {
+        let is_its_secret = |item: &Unblinding<'_>| self.c2.get(item.index) == Some(item.secret.c2());
+        if !items.iter().all(is_its_secret) {
             return Err(OprfError::NotThisItem);
         }
-        let Z = self.z.get(index).ok_or(OprfError::NotThisItem)?;
-        let N = Z.point() - secret.s().expose(|s| s * k_y.point());
-        finalize(input, Element::from_point(N)?.as_bytes())
+        let kernel = kernel();
+        let base = Base::of(kernel, k_y);
+        let mut outputs = Vec::with_capacity(items.len());
+        for items in items.chunks(RUN) {
+            // N = Z - s*K_Y
+            let z: Vec<Element> = items.iter().filter_map(|item| self.z.get(item.index)).copied().collect();
+            let s = points::scalar_bytes(items.iter().map(|item| item.secret.s()));
+            let masks = points::multiples(&base, &s);
+            let unblinded = Zeroizing::new(points::of_elements(kernel, z.iter()).sub(&masks).encode());
+            let inputs: Vec<&[u8]> = items.iter().map(|item| item.input).collect();
+            outputs.extend(finalize_all(kernel, &inputs, &unblinded)?);
+        }
+        Ok(outputs)
+    }
+}
+
+/// An item to unblind.
+#[derive(Clone, Copy)]
+pub struct Unblinding<'a> {
+    /// Its place in the request.
+    pub index: usize,
+    /// What was escrowed.
+    pub input: &'a [u8],
+    /// The secret it was escrowed with.
+    pub secret: &'a EscrowSecret,
+}
+
+impl fmt::Debug for Unblinding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unblinding({}, ..)", self.index)
     }
 }
 

@@ -10,9 +10,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::Zeroizing;
 
-use crate::{dst, kdf, oprf::PrfOutput, secret::SecretBytes};
+use crate::{
+    dst,
+    kernel::kernel,
+    oprf::PrfOutput,
+    secret::SecretBytes,
+    sha512::{self, Prks},
+};
 
 /// Slots of one output: numbers 0 to 63.
 pub const MAX_SLOTS: u8 = 64;
@@ -90,11 +95,49 @@ pub fn derive_slot(out: &PrfOutput, salt: &[u8], slot: u8) -> Result<Slot, SlotO
     if slot >= MAX_SLOTS {
         return Err(SlotOutOfRange { slot });
     }
-    let mut okm = Zeroizing::new([0u8; 48]);
-    out.expose(|ikm| kdf::hkdf_sha512(salt, ikm, &[dst::SLOT.as_bytes(), &[slot]], okm.as_mut()))
-        .expect("48 bytes are one block of HKDF-SHA-512");
-    let (mut tag, mut key) = ([0; TAG_LEN], [0; 32]);
-    tag.copy_from_slice(&okm[..TAG_LEN]);
-    key.copy_from_slice(&okm[TAG_LEN..]);
-    Ok(Slot { tag: Tag(tag), label_key: LabelKey(SecretBytes::from_bytes(key)) })
+    let slots = SlotKeys::new(std::slice::from_ref(out), salt).derive(&[slot])?;
+    slots.into_iter().next().ok_or(SlotOutOfRange { slot })
+}
+
+/// What the slots of many outputs are derived from, extracted once.
+pub struct SlotKeys {
+    prks: Prks,
+    outputs: usize,
+}
+
+impl SlotKeys {
+    /// HKDF-Extract of each output with the period's public `salt`.
+    pub fn new(outs: &[PrfOutput], salt: &[u8]) -> SlotKeys {
+        let ikms: Vec<&[u8]> = outs.iter().map(|out| &out.as_bytes()[..]).collect();
+        SlotKeys { prks: sha512::extract(kernel(), salt, &ikms), outputs: outs.len() }
+    }
+
+    /// Slot `numbers[i]` of output i, as [`derive_slot`] gives it; one number an output.
+    ///
+    /// # Errors
+    /// [`SlotOutOfRange`] for the first number of 64 and more.
+    pub fn derive(&self, numbers: &[u8]) -> Result<Vec<Slot>, SlotOutOfRange> {
+        debug_assert_eq!(numbers.len(), self.outputs);
+        if let Some(slot) = numbers.iter().find(|slot| **slot >= MAX_SLOTS) {
+            return Err(SlotOutOfRange { slot: *slot });
+        }
+        let infos: Vec<Vec<u8>> = numbers.iter().map(|slot| [dst::SLOT.as_bytes(), &[*slot]].concat()).collect();
+        Ok(self.prks.expand(&infos).iter().map(Slot::of_okm).collect())
+    }
+}
+
+impl fmt::Debug for SlotKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlotKeys({} outputs)", self.outputs)
+    }
+}
+
+impl Slot {
+    /// Tag and key are the first 48 bytes of T(1).
+    fn of_okm(okm: &[u8; 64]) -> Slot {
+        let (mut tag, mut key) = ([0; TAG_LEN], [0; 32]);
+        tag.copy_from_slice(&okm[..TAG_LEN]);
+        key.copy_from_slice(&okm[TAG_LEN..TAG_LEN + 32]);
+        Slot { tag: Tag(tag), label_key: LabelKey(SecretBytes::from_bytes(key)) }
+    }
 }

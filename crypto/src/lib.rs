@@ -14,13 +14,18 @@ pub mod evaluation;
 pub mod fingerprint;
 pub mod group;
 pub mod kdf;
+pub mod kernel;
 pub mod label;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 pub mod merkle;
 pub mod oprf;
 pub mod pedersen;
+mod points;
 pub mod range_proof;
 pub mod seal;
 pub mod secret;
+mod sha512;
 pub mod signature;
 mod transcript;
 

@@ -10,7 +10,7 @@ use std::fmt;
 use curve25519_dalek::scalar::Scalar;
 use rand_core::{CryptoRng, RngCore};
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// N secret bytes.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -32,6 +32,13 @@ impl<const N: usize> SecretBytes<N> {
     /// Lends the bytes to `read`. What it returns is no longer guarded.
     pub fn expose<R>(&self, read: impl FnOnce(&[u8; N]) -> R) -> R {
         read(&self.0)
+    }
+}
+
+impl<const N: usize> SecretBytes<N> {
+    /// The bytes, for this room's batches, which take slices of them.
+    pub(crate) const fn as_bytes(&self) -> &[u8; N] {
+        &self.0
     }
 }
 
@@ -81,6 +88,14 @@ impl SecretScalar {
     /// [`ScalarInvalid`] for a multiple of l, which nobody is known to be able to find by hashing.
     pub fn from_uniform_bytes(bytes: &SecretBytes<64>) -> Result<SecretScalar, ScalarInvalid> {
         SecretScalar::from_scalar(bytes.expose(Scalar::from_bytes_mod_order_wide))
+    }
+
+    /// `count` of them, drawn from the generator in one go: a system call for each would cost as much as hashing.
+    pub(crate) fn random_batch(count: usize, rng: &mut (impl RngCore + CryptoRng)) -> Vec<SecretScalar> {
+        let mut wide = Zeroizing::new(vec![[0; 64]; count]);
+        rng.fill_bytes(wide.as_flattened_mut());
+        let scalars = wide.iter().map(Scalar::from_bytes_mod_order_wide);
+        scalars.map(|scalar| SecretScalar::from_scalar(scalar).unwrap_or_else(|_| SecretScalar::random(rng))).collect()
     }
 
     /// The 32-byte little-endian encoding, for the key store.

@@ -16,7 +16,7 @@ pub(crate) trait TranscriptProtocol {
     fn append_element(&mut self, label: &'static [u8], element: &Element);
     fn append_elements(&mut self, label: &'static [u8], elements: &[Element]);
     fn challenge_scalar(&mut self, label: &'static [u8]) -> Scalar;
-    fn challenge_weights(&mut self, label: &'static [u8], count: usize) -> Vec<Scalar>;
+    fn challenge_weights(&mut self, label: &'static [u8], count: usize) -> Vec<u128>;
     fn hedged_nonce(&self, secret: &Scalar, rng: &mut (impl RngCore + CryptoRng)) -> SecretScalar;
 }
 
@@ -31,7 +31,8 @@ impl TranscriptProtocol for Transcript {
 
     /// The count, then all encodings as one message: 32 bytes each, so the split is unambiguous.
     fn append_elements(&mut self, label: &'static [u8], elements: &[Element]) {
-        let bytes: Vec<u8> = elements.iter().flat_map(Element::to_bytes).collect();
+        let mut bytes = Vec::with_capacity(elements.len() * 32);
+        elements.iter().for_each(|element| bytes.extend_from_slice(element.as_bytes()));
         self.append_u64(b"count", elements.len() as u64);
         self.append_message(label, &bytes);
     }
@@ -43,10 +44,10 @@ impl TranscriptProtocol for Transcript {
     }
 
     /// `count` weights of 128 bits, squeezed as one challenge of `16 * count` bytes, each little-endian.
-    fn challenge_weights(&mut self, label: &'static [u8], count: usize) -> Vec<Scalar> {
+    fn challenge_weights(&mut self, label: &'static [u8], count: usize) -> Vec<u128> {
         let mut bytes = vec![[0u8; 16]; count];
         self.challenge_bytes(label, bytes.as_flattened_mut());
-        bytes.into_iter().map(|weight| Scalar::from(u128::from_le_bytes(weight))).collect()
+        bytes.into_iter().map(u128::from_le_bytes).collect()
     }
 
     fn hedged_nonce(&self, secret: &Scalar, rng: &mut (impl RngCore + CryptoRng)) -> SecretScalar {

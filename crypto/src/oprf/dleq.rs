@@ -105,7 +105,7 @@ pub(super) fn verify_composite(
 ) -> Result<(), ProofInvalid> {
     let c = canonical_scalar(&proof.0[..32])?;
     let s = canonical_scalar(&proof.0[32..])?;
-    let t2 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&c, B.point(), &s);
+    let t2 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&c, &B.point(), &s);
     let t3 = RistrettoPoint::vartime_multiscalar_mul([s, c], [M, Z]);
     if challenge(B, M, Z, &t2, &t3) == c { Ok(()) } else { Err(ProofInvalid) }
 }

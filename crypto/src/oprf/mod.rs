@@ -32,7 +32,7 @@ mod output;
 pub use output::PrfOutput;
 pub use server::OprfSecretKey;
 
-pub(crate) use output::finalize;
+pub(crate) use output::{finalize, finalize_all};
 
 /// Why an OPRF operation gives no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

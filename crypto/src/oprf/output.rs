@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest, Sha512};
 
 use super::OprfError;
-use crate::secret::SecretBytes;
+use crate::{kernel::Kernel, secret::SecretBytes, sha512};
 
 /// `Finalize(x, N)`, 64 secret bytes: whoever holds it recognises this input's tags of this key until the period ends.
 #[derive(Clone)]
@@ -15,6 +15,12 @@ impl PrfOutput {
     /// Lends the bytes to `read`. What it returns is no longer guarded.
     pub fn expose<R>(&self, read: impl FnOnce(&[u8; 64]) -> R) -> R {
         self.0.expose(read)
+    }
+}
+
+impl PrfOutput {
+    pub(crate) const fn as_bytes(&self) -> &[u8; 64] {
+        self.0.as_bytes()
     }
 }
 
@@ -35,4 +41,20 @@ pub(crate) fn finalize(input: &[u8], unblinded: &[u8; 32]) -> Result<PrfOutput, 
         .chain_update(unblinded)
         .chain_update(b"Finalize");
     Ok(PrfOutput(SecretBytes::from_bytes(sha.finalize().into())))
+}
+
+/// [`finalize`] of each pair. A pair whose N is the identity has no output.
+pub(crate) fn finalize_all(
+    kernel: Kernel,
+    inputs: &[impl AsRef<[u8]>],
+    unblinded: &[[u8; 32]],
+) -> Result<Vec<PrfOutput>, OprfError> {
+    if unblinded.contains(&[0; 32]) {
+        return Err(OprfError::IdentityElement);
+    }
+    if let Some(long) = inputs.iter().find(|input| input.as_ref().len() > usize::from(u16::MAX)) {
+        return Err(OprfError::InputTooLong { got: long.as_ref().len() });
+    }
+    let digests = sha512::finalize(kernel, inputs, unblinded);
+    Ok(digests.iter().map(|digest| PrfOutput(SecretBytes::from_bytes(*digest))).collect())
 }

@@ -5,7 +5,7 @@
 //!
 //! - **Source**: RFC 9497 sections 2.2 and 3.3; vectors/rfc9497_ristretto255_sha512.json
 
-use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar, traits::VartimeMultiscalarMul};
 
 use super::{
     OprfError, PrfOutput,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::ProofInvalid,
-    group::{Element, weighted_sum},
+    group::Element,
     secret::SecretScalar,
 };
 
@@ -99,7 +99,7 @@ pub fn generate_proof(
     r: &SecretScalar,
 ) -> Result<Proof, OprfError> {
     let M = compute_composites_fast(k, B, C, D)?.M;
-    Ok(dleq::prove_composite(k, B, M.point(), r))
+    Ok(dleq::prove_composite(k, B, &M.point(), r))
 }
 
 /// `VerifyProof(G, B, C, D, proof)` for a batch.
@@ -108,7 +108,7 @@ pub fn generate_proof(
 /// [`ProofInvalid`] unless the proof shows it, lists of different length included.
 pub fn verify_proof(B: &Element, C: &[Element], D: &[Element], proof: &Proof) -> Result<(), ProofInvalid> {
     let composites = compute_composites(B, C, D).map_err(|_| ProofInvalid)?;
-    dleq::verify_composite(B, composites.M.point(), composites.Z.point(), proof)
+    dleq::verify_composite(B, &composites.M.point(), &composites.Z.point(), proof)
 }
 
 fn weights(B: &Element, C: &[Element], D: &[Element]) -> Result<Vec<Scalar>, OprfError> {
@@ -117,4 +117,8 @@ fn weights(B: &Element, C: &[Element], D: &[Element]) -> Result<Vec<Scalar>, Opr
     }
     let seed = dleq::composite_seed(B);
     Ok((0u16..).zip(C.iter().zip(D)).map(|(i, (C, D))| dleq::composite_weight(&seed, i, C, D)).collect())
+}
+
+fn weighted_sum(weights: &[Scalar], elements: &[Element]) -> Result<Element, OprfError> {
+    Ok(Element::from_point(RistrettoPoint::vartime_multiscalar_mul(weights, elements.iter().map(Element::point)))?)
 }

@@ -9,7 +9,12 @@ use sha2::{
 };
 
 use super::OprfError;
-use crate::{group::Element, secret::SecretScalar};
+use crate::{
+    group::Element,
+    kernel::Kernel,
+    secret::SecretScalar,
+    sha512::{self, Digests},
+};
 
 /// Mode of the protocol, one byte of the context string. POPRF (0x02) is not implemented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,14 @@ pub(crate) fn hash_to_point(mode: Mode, input: &[u8]) -> Result<RistrettoPoint, 
     }
     let uniform = expand_sha512(&[input], &[b"HashToGroup-", context_string(mode)]);
     Ok(RistrettoPoint::from_uniform_bytes(&uniform))
+}
+
+/// The uniform bytes that `HashToGroup` of each input maps, in VOPRF mode.
+pub(crate) fn expand_to_group(kernel: Kernel, inputs: &[impl AsRef<[u8]>]) -> Result<Digests, OprfError> {
+    if let Some(long) = inputs.iter().find(|input| input.as_ref().len() > usize::from(u16::MAX)) {
+        return Err(OprfError::InputTooLong { got: long.as_ref().len() });
+    }
+    Ok(sha512::expand_message_xmd(kernel, inputs, &[b"HashToGroup-", context_string(Mode::Voprf)]))
 }
 
 /// `HashToScalar(parts)` with DST `"HashToScalar-" | contextString`; the parts are concatenated.
