@@ -6,7 +6,10 @@
 //!   or, at rest, far fewer than 2^32 values
 //! - **Source**: NIST SP 800-38D; vectors/wycheproof/aes_gcm_test.json
 
-use aes_gcm::{Aes256Gcm, KeyInit, aead::Aead, aead::Payload};
+use aes_gcm::{
+    Aes256Gcm, KeyInit,
+    aead::{Aead, AeadInPlace, Payload},
+};
 use zeroize::Zeroizing;
 
 use crate::{error::DecryptionFailed, secret::SecretBytes};
@@ -21,6 +24,15 @@ pub const TAG_LEN: usize = 16;
 pub fn seal(key: &SecretBytes<32>, nonce: &[u8; 12], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let payload = Payload { msg: plaintext, aad };
     cipher(key).encrypt(nonce.into(), payload).expect("plaintexts are far below the 64 GiB of GCM")
+}
+
+/// As [`seal`], in place: returns the tag.
+///
+/// # Panics
+/// As [`seal`].
+pub fn seal_in_place(key: &SecretBytes<32>, nonce: &[u8; 12], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+    let tag = cipher(key).encrypt_in_place_detached(nonce.into(), aad, text);
+    tag.expect("plaintexts are far below the 64 GiB of GCM").into()
 }
 
 /// The plaintext that [`seal`] encrypted with the same key, nonce and `aad`.

@@ -176,6 +176,36 @@ pub struct EscrowedItem {
     pub c2: Element,
 }
 
+/// Lists of items in serde: the encoding of `Vec<EscrowedItem>`, decoded all at once.
+pub mod items {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::EscrowedItem;
+    use crate::group::Element;
+
+    /// Writes the items as `Vec<EscrowedItem>` does.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(items: &Vec<EscrowedItem>, serializer: S) -> Result<S::Ok, S::Error> {
+        items.serialize(serializer)
+    }
+
+    /// Reads the items; every C1 and C2 is canonical and not the identity.
+    ///
+    /// # Errors
+    /// The deserializer's; an encoding that is not an element's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EscrowedItem>, D::Error> {
+        if deserializer.is_human_readable() {
+            return Deserialize::deserialize(deserializer);
+        }
+        let encodings: Vec<[[u8; 32]; 2]> = Deserialize::deserialize(deserializer)?;
+        let elements = Element::from_bytes_batch(encodings.as_flattened()).map_err(D::Error::custom)?;
+        let (pairs, _) = elements.as_chunks::<2>();
+        Ok(pairs.iter().map(|[c1, c2]| EscrowedItem { c1: *c1, c2: *c2 }).collect())
+    }
+}
+
 /// The secret `s` of one item; zeroised when dropped.
 pub struct EscrowSecret {
     s: SecretScalar,

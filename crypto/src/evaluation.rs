@@ -37,6 +37,7 @@ use crate::{
     kernel::{Kernel, kernel},
     oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize_all},
     points::{self, Base, RUN, weighted_sum},
+    secret::SecretScalar,
     transcript::TranscriptProtocol,
 };
 
@@ -72,28 +73,84 @@ pub struct Evaluation {
 /// Evaluates every C2 of a request.
 ///
 /// # Errors
-/// [`OprfError::AnotherKey`] if `ctx.k` is not the public half of `sk`; [`OprfError::BatchSize`] without items or above 65,535; [`OprfError::IdentityElement`] if the weighted sum is it.
+/// [`OprfError::AnotherKey`] if `ctx.k` is not the public half of `sk`; [`OprfError::BatchSize`] without items or above 65,535;
+/// [`OprfError::IdentityElement`] if the weighted sum is it.
 pub fn blind_evaluate(
     sk: &OprfSecretKey,
     ctx: &EvaluationContext<'_>,
     c2: &[Element],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Evaluation, OprfError> {
+    let mut evaluated = blind_evaluate_many(sk, &[(*ctx, c2)], rng);
+    evaluated.pop().unwrap_or(Err(OprfError::BatchSize { got: 0 }))
+}
+
+/// [`blind_evaluate`] of each request, all under one key, so that small ones fill the lanes together. Each has its own proof.
+pub fn blind_evaluate_many(
+    sk: &OprfSecretKey,
+    requests: &[(EvaluationContext<'_>, &[Element])],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Vec<Result<Evaluation, OprfError>> {
+    let kernel = kernel();
+    let admitted: Vec<Result<(), OprfError>> = requests.iter().map(|(ctx, c2)| can_evaluate(sk, ctx, c2)).collect();
+    let good = || requests.iter().zip(&admitted).filter(|(_, admitted)| admitted.is_ok()).map(|(request, _)| request);
+    let c2: Vec<Element> = good().flat_map(|(_, c2)| c2.iter().copied()).collect();
+    let z = match multiply_all(kernel, sk, &c2) {
+        Ok(z) => z,
+        // no C2 is the identity and the order is prime, so no Z is
+        Err(error) => return admitted.into_iter().map(|admitted| admitted.and(Err(error))).collect(),
+    };
+    let mut z = &z[..];
+    let begun: Vec<Result<Begun, OprfError>> = good()
+        .map(|(ctx, c2)| {
+            let (own, rest) = z.split_at(c2.len());
+            z = rest;
+            Begun::new(kernel, sk, ctx, c2, own, rng)
+        })
+        .collect();
+    let sums: Vec<Element> = begun.iter().flatten().map(|begun| begun.M).collect();
+    let proofs = multiply_all(kernel, sk, &sums).map(|Zc| {
+        let pairs: Vec<(Element, Element)> = sums.iter().copied().zip(Zc).collect();
+        let rs: Vec<SecretScalar> = begun.iter().flatten().map(|begun| begun.r.clone()).collect();
+        dleq::generate_proofs(sk.k(), &sk.public_key(), &pairs, &rs)
+    });
+    let mut proofs = proofs.unwrap_or_default().into_iter();
+    let mut evaluated = begun.into_iter().map(|begun| {
+        let Begun { z, .. } = begun?;
+        Ok(Evaluation { z, proof: proofs.next().ok_or(OprfError::IdentityElement)? })
+    });
+    admitted.into_iter().map(|admitted| admitted.and_then(|()| evaluated.next().unwrap_or(Err(OprfError::AnotherKey)))).collect()
+}
+
+fn can_evaluate(sk: &OprfSecretKey, ctx: &EvaluationContext<'_>, c2: &[Element]) -> Result<(), OprfError> {
     if *ctx.k != sk.public_key() {
         return Err(OprfError::AnotherKey);
     }
-    if c2.is_empty() || c2.len() > MAX_ITEMS {
-        return Err(OprfError::BatchSize { got: c2.len() });
+    if c2.is_empty() || c2.len() > MAX_ITEMS { Err(OprfError::BatchSize { got: c2.len() }) } else { Ok(()) }
+}
+
+/// An evaluation that its proof is missing of.
+struct Begun {
+    z: Vec<Element>,
+    M: Element,
+    r: SecretScalar,
+}
+
+impl Begun {
+    fn new(
+        kernel: Kernel,
+        sk: &OprfSecretKey,
+        ctx: &EvaluationContext<'_>,
+        c2: &[Element],
+        z: &[Element],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Begun, OprfError> {
+        let mut transcript = evaluation_transcript(ctx, c2, z);
+        let weights = transcript.challenge_weights(b"weights", c2.len());
+        let M = weighted_sum(kernel, &weights, c2)?;
+        let r = sk.k().expose(|k| transcript.hedged_nonce(k, rng));
+        Ok(Begun { z: z.to_vec(), M, r })
     }
-    let kernel = kernel();
-    let z = multiply_all(kernel, sk, c2)?;
-    let mut transcript = evaluation_transcript(ctx, c2, &z);
-    let weights = transcript.challenge_weights(b"weights", c2.len());
-    let M = weighted_sum(kernel, &weights, c2)?;
-    let Zc = Element::from_point(sk.k().expose(|k| k * M.point()))?;
-    let r = sk.k().expose(|k| transcript.hedged_nonce(k, rng));
-    let proof = dleq::generate_proof(sk.k(), ctx.k, &M, &Zc, &r);
-    Ok(Evaluation { z, proof })
 }
 
 /// `k * C2` of each, without a proof: (k/2)*C2, doubled while it is encoded.

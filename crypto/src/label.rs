@@ -65,9 +65,35 @@ impl Row {
 pub fn seal_label(slot: &Slot, aad: &[u8], label: &[u8; LABEL_LEN], rng: &mut (impl RngCore + CryptoRng)) -> Row {
     let mut nonce = [0; NONCE_LEN];
     rng.fill_bytes(&mut nonce);
-    let aad = framed_aad(aad, &slot.tag);
-    let sealed = aead::seal(slot.label_key.secret(), &nonce, &aad, label);
-    Row { tag: slot.tag, nonce, sealed_label: sealed.try_into().expect("48 bytes and a tag of 16") }
+    seal_framed(slot, &framed_aad(aad, &slot.tag), label, nonce)
+}
+
+/// As [`seal_label`] for each slot and label; the `aad` of a row is `aad_prefix` and the row's tag.
+pub fn seal_labels(
+    slots: &[Slot],
+    aad_prefix: &[u8],
+    labels: &[Zeroizing<[u8; LABEL_LEN]>],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Vec<Row> {
+    let mut nonces = vec![[0; NONCE_LEN]; slots.len()];
+    rng.fill_bytes(nonces.as_flattened_mut());
+    let mut aad = framed_aad(&[aad_prefix, &[0; TAG_LEN]].concat(), &Tag::new([0; TAG_LEN]));
+    let tags_at = aad.len() - 2 * TAG_LEN;
+    let mut rows = Vec::with_capacity(slots.len());
+    for ((slot, label), nonce) in slots.iter().zip(labels).zip(nonces) {
+        // the tag stands in the caller's context and in ours
+        aad[tags_at..].chunks_exact_mut(TAG_LEN).for_each(|place| place.copy_from_slice(slot.tag.as_bytes()));
+        rows.push(seal_framed(slot, &aad, label, nonce));
+    }
+    rows
+}
+
+fn seal_framed(slot: &Slot, framed_aad: &[u8], label: &[u8; LABEL_LEN], nonce: [u8; NONCE_LEN]) -> Row {
+    let mut sealed_label = [0; SEALED_LEN];
+    let (text, tag) = sealed_label.split_at_mut(LABEL_LEN);
+    text.copy_from_slice(label);
+    tag.copy_from_slice(&aead::seal_in_place(slot.label_key.secret(), &nonce, framed_aad, text));
+    Row { tag: slot.tag, nonce, sealed_label }
 }
 
 /// The label of a row, if `key` and `aad` are those it was sealed with.

@@ -33,7 +33,7 @@ pub const CONFIG_FILE: &str = "agent.toml";
 /// Longest configuration file, bytes.
 const MAX_CONFIG_BYTES: u64 = 64 << 10;
 /// Every key a configuration may have.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "member",
     "api_listen",
     "peer_listen",
@@ -43,10 +43,11 @@ const KEYS: [&str; 9] = [
     "log_format",
     "log_level",
     "engine_threads",
+    "range_proofs",
 ];
 
 /// What each key is for, as `agent.toml` says it; the order of the file.
-const COMMENTS: [(&str, &str); 9] = [
+const COMMENTS: [(&str, &str); 10] = [
     ("member", "This agent's name in the genesis."),
     ("as_of", "Business date that records and queries are judged by; without this line, today in Asia/Shanghai."),
     ("api_listen", "The local HTTP API, for this member's own staff and machines: keep it on loopback."),
@@ -59,7 +60,23 @@ const COMMENTS: [(&str, &str); 9] = [
     ("log_format", "text or json."),
     ("log_level", "error, warn, info, debug or trace."),
     ("engine_threads", "Threads of the consensus engine, 1 to 16."),
+    (
+        "range_proofs",
+        "background, or held: commitments and their range proofs wait. A record's proofs take some 6 ms of a core, once.",
+    ),
 ];
+
+/// Whether range proofs are made and verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeProofWork {
+    /// On all cores, at the lowest priority.
+    #[default]
+    Background,
+    /// Not while this agent runs: rows are published, asked about and answered all the same, commitments wait. For loading
+    /// millions of records into a machine that has to answer meanwhile.
+    Held,
+}
 
 /// How the key-encryption key is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +140,9 @@ pub struct AgentConfig {
     /// Threads of the consensus engine, 1 to 16.
     #[serde(default = "default_engine_threads")]
     pub engine_threads: usize,
+    /// `background` or `held`.
+    #[serde(default)]
+    pub range_proofs: RangeProofWork,
 }
 
 /// Threads of the consensus engine unless the configuration says otherwise.
@@ -157,6 +177,8 @@ pub struct ValidConfig {
     pub log_level: LogLevel,
     /// Threads of the consensus engine.
     pub engine_threads: usize,
+    /// Whether range proofs are made and verified.
+    pub range_proofs: RangeProofWork,
 }
 
 /// A configuration that cannot be used: where, what, and what to do.
@@ -266,6 +288,7 @@ impl AgentConfig {
             log_format: self.log_format,
             log_level: self.log_level,
             engine_threads: self.engine_threads,
+            range_proofs: self.range_proofs,
         })
     }
 }

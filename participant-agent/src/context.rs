@@ -25,7 +25,7 @@ use crate::query_log::QueryLog;
 use crate::regulator::Regulator;
 use crate::responder::ResponderMemory;
 use crate::telemetry::Metrics;
-use crate::walks::ask::CheckTraffic;
+use crate::walks::ask::Traffic;
 use crate::walks::disclosures::Disclosures;
 use crate::walks::publisher::Publisher;
 use crate::walks::range_proofs::RangeProofs;
@@ -88,8 +88,8 @@ pub struct Lender {
     pub screenings: Arc<Screenings>,
     /// What publishers disclosed to it.
     pub disclosures: Disclosures,
-    /// Bytes of its single checks.
-    pub traffic: CheckTraffic,
+    /// Bytes of its questions.
+    pub traffic: Traffic,
 }
 
 impl Context {

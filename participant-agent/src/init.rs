@@ -201,6 +201,7 @@ pub fn make_member(dir: &Path, plan: &MemberPlan, unlock: &Unlock) -> Result<Mem
         log_format: crate::config::LogFormat::default(),
         log_level: crate::config::LogLevel::default(),
         engine_threads: crate::config::DEFAULT_ENGINE_THREADS,
+        range_proofs: crate::config::RangeProofWork::default(),
     };
     // The configuration comes last: a directory with one is complete.
     write(&config_path, &config.to_toml())?;

@@ -10,11 +10,12 @@
 //! - **Source**: DESIGN.md section 4; specs/protocol.md
 
 pub mod disclose;
+mod gather;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rand::rngs::OsRng;
+use bytes::Bytes;
 use riskveil_chain::state::view::{FinalizedView, StateRead};
 use riskveil_exchange::audit::entry::{ReceiptEntry, ResponderEntry};
 use riskveil_exchange::audit::window::payload_budget;
@@ -25,9 +26,12 @@ use riskveil_exchange::query::messages::{EvaluateRequest, EvaluateResponse, Mess
 use riskveil_exchange::query::quota::QuotaCounter;
 use riskveil_exchange::query::refusal::{RefusalReason, STATUS_EVALUATED};
 use riskveil_exchange::query::replay::SeenNonces;
-use riskveil_exchange::query::responder::{CurrentAuditKey, OwnPeriodKey, Responder, ResponderContext, Standing, Tip};
+use riskveil_exchange::query::responder::{
+    Admitted, CurrentAuditKey, OwnPeriodKey, Responder, ResponderContext, Standing, Tip,
+};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use self::gather::{Gatherer, Job};
 use crate::context::Context;
 use crate::period_keys::{self, LiveKey};
 use crate::query_log::QueryLogError;
@@ -58,6 +62,7 @@ pub struct ResponderMemory {
     started_at_s: u64,
     memory: Mutex<Memory>,
     waiting: Semaphore,
+    gatherer: Gatherer,
 }
 
 struct Memory {
@@ -76,7 +81,12 @@ impl ResponderMemory {
     #[must_use]
     pub fn new(started_at_s: u64, restored: Restored) -> Self {
         let Restored { seen, quota } = restored;
-        Self { started_at_s, memory: Mutex::new(Memory { seen, quota }), waiting: Semaphore::new(MAX_WAITING) }
+        Self { started_at_s, memory: Mutex::new(Memory { seen, quota }), waiting: Semaphore::new(MAX_WAITING), gatherer: Gatherer::default() }
+    }
+
+    /// Requests under way, from their arrival to their answer.
+    fn under_way(&self) -> usize {
+        MAX_WAITING - self.waiting.available_permits()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -126,18 +136,18 @@ impl Restored {
 ///
 /// # Errors
 /// [`NotAnswered`].
-pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: &[u8]) -> Result<Vec<u8>, NotAnswered> {
-    let request = EvaluateRequest::decode(bytes)?;
+pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: Bytes) -> Result<Vec<u8>, NotAnswered> {
     let _place = place(context)?;
     let started = std::time::Instant::now();
-    let judged = context.clone();
-    let evaluate = move || {
-        let response = judge(&judged, &peer, &request);
-        Ok::<_, std::convert::Infallible>((request, response))
+    let admitting = context.clone();
+    let admit = move || {
+        let request = EvaluateRequest::decode(&bytes)?;
+        let admission = admit(&admitting, &peer, &request);
+        Ok::<_, NotAnswered>((request, admission))
     };
-    let (request, response) = match blocking(evaluate).await {
-        Ok(done) => done,
-        Err(never) => match never {},
+    let (request, response) = match blocking(admit).await? {
+        (request, Ok(admission)) => gather::evaluate(context, Job { request, admission }).await,
+        (request, Err(refusal)) => (request, *refusal),
     };
     context.metrics.evaluate_seconds.observe(started.elapsed().as_secs_f64());
     let outcome = response.refusal().map_or("evaluated", RefusalReason::as_str);
@@ -161,8 +171,20 @@ fn receipts_in_time(policy: &Policy) -> usize {
     payload_budget(policy).saturating_mul(windows)
 }
 
-/// Judges with every rule at one finalized view, takes nonce and quota, evaluates.
-fn judge(context: &Context, peer: &MemberId, request: &EvaluateRequest) -> EvaluateResponse {
+/// A request that every rule admitted, with what its evaluation needs.
+struct Admission {
+    admitted: Admitted,
+    standing: Standing,
+    key: LiveKey,
+    view: Arc<FinalizedView>,
+}
+
+/// Judges with every rule at one finalized view, takes nonce and quota; a refusal is signed here.
+fn admit(
+    context: &Context,
+    peer: &MemberId,
+    request: &EvaluateRequest,
+) -> Result<Admission, Box<EvaluateResponse>> {
     let view = context.ledger.view();
     let genesis = context.ledger.genesis();
     let responder = responder(context);
@@ -194,23 +216,15 @@ fn judge(context: &Context, peer: &MemberId, request: &EvaluateRequest) -> Evalu
         Ok(authentic)
     });
     let judged = authentic.and_then(|authentic| responder.judge(&authentic, request, &at));
-    let admitted = match judged {
-        Ok(admitted) => admitted,
-        Err(reason) => return refuse_at(context, &view, request, reason),
-    };
+    let refuse = |reason| Box::new(refuse_at(context, &view, request, reason));
+    let admitted = judged.map_err(refuse)?;
     // the tip has this key as live, so a missing secret is an operator's fault that is logged when it is found
-    let Ok(Some(LiveKey { sk, .. })) = period_keys::live(context, &view, period) else {
-        return refuse_at(context, &view, request, RefusalReason::NotReady);
+    let Ok(Some(key)) = period_keys::live(context, &view, period) else {
+        return Err(refuse(RefusalReason::NotReady));
     };
     let taken = context.responder.memory().quota.take(&request.core.lender, admitted.item_count(), now_s, limit);
-    if let Err(reason) = taken {
-        return refuse_at(context, &view, request, reason);
-    }
-    let standing = standing(context, &view);
-    match responder.evaluate(&admitted, request, &sk, &standing, context.identity(), &mut OsRng) {
-        Ok(response) => response,
-        Err(_) => refuse_at(context, &view, request, RefusalReason::Overloaded),
-    }
+    taken.map_err(refuse)?;
+    Ok(Admission { admitted, standing: standing(context, &view), key, view })
 }
 
 fn refuse_at(

@@ -26,7 +26,7 @@ use crate::api;
 use crate::api::auth::{TOKEN_FILE, Tokens};
 use crate::cli::exit::{CliError, Exit};
 use crate::clock::Clock;
-use crate::config::{self, ValidConfig};
+use crate::config::{self, RangeProofWork, ValidConfig};
 use crate::context::{Context, Lender};
 use crate::figures::ChainFigures;
 use crate::idempotency::{self, Requests};
@@ -41,7 +41,7 @@ use crate::peers::tls::TlsIdentity;
 use crate::period_keys::PeriodKeys;
 use crate::ports;
 use crate::query_log::{QueryLog, QueryLogKeys};
-use crate::records::{self, RecordBook};
+use crate::records::RecordBook;
 use crate::regulator::Regulator;
 use crate::responder::{ResponderMemory, Restored};
 use crate::telemetry::{self, Metrics};
@@ -51,7 +51,7 @@ use crate::walks::publisher::{self, Publisher};
 use crate::walks::range_proofs::{self, RangeProofs};
 use crate::walks::reports::Reports;
 use crate::walks::screen::{self, Screenings};
-use crate::walks::{ask::CheckTraffic, jobs};
+use crate::walks::{ask::Traffic, jobs};
 use crate::windows::WindowTask;
 
 /// Name of the genesis file in an agent's directory.
@@ -216,7 +216,7 @@ fn assemble(
     })
     .map_err(|error| CliError::new(Exit::Io, error))?;
     let publisher = if member.roles.publisher {
-        let book = RecordBook::open(&journals, keystore.journal_key(records::JOURNAL_NAME));
+        let book = RecordBook::open(&journals, |name| keystore.journal_key(name));
         let prover = Prover::open(&journals, keystore.journal_key(commitments::JOURNAL_NAME));
         let book = book.map_err(|error| CliError::new(Exit::Io, error))?;
         Some(Publisher::new(book, prover.map_err(|error| CliError::new(Exit::Io, error))?))
@@ -227,7 +227,7 @@ fn assemble(
         let jobs = jobs::Jobs::open(&journals, keystore.journal_key(jobs::JOURNAL_NAME))?;
         let reports = Reports::open(&journals, keystore.clone(), now_s)?;
         let disclosures = Disclosures::open(&journals, keystore.journal_key(disclosures::JOURNAL_NAME))?;
-        let (screenings, traffic) = (Arc::new(Screenings::new(jobs)), CheckTraffic::default());
+        let (screenings, traffic) = (Arc::new(Screenings::new(jobs)), Traffic::default());
         Some(Lender { reports, screenings, disclosures, traffic })
     } else {
         None
@@ -328,14 +328,10 @@ fn start_tasks(context: &Arc<Context>, stopping: &watch::Receiver<bool>, tasks: 
             let Some(publisher) = &publishing.publisher else { return Ok(()) };
             publisher::run(&publishing, publisher).await.map_err(|error| CliError::new(Exit::Io, error))
         });
-        let committing = context.clone();
-        tasks.spawn(async move {
-            let Some(publisher) = &committing.publisher else { return Ok(()) };
-            commitments::run(&committing, publisher).await.map_err(|error| CliError::new(Exit::Io, error))
-        });
     }
-    let verifying = context.clone();
-    tasks.spawn(async move { range_proofs::run(&verifying).await.map_err(|error| CliError::new(Exit::Io, error)) });
+    if context.config.range_proofs == RangeProofWork::Background {
+        spawn_range_proofs(context, tasks);
+    }
     if let Some(lender) = &context.lender {
         for job in lender.screenings.jobs.interrupted() {
             screen::start(context, &lender.screenings, job);
@@ -384,4 +380,17 @@ async fn until_stopped(node: &Node, tasks: &mut JoinSet<Ended>, told: impl Futur
             Some(Err(_)) => Err(CliError::new(Exit::Io, "a part of the agent failed; see its log")),
         },
     }
+}
+
+/// Makes this publisher's range proofs, and verifies everybody's.
+fn spawn_range_proofs(context: &Arc<Context>, tasks: &mut JoinSet<Result<(), CliError>>) {
+    if context.publisher.is_some() {
+        let committing = context.clone();
+        tasks.spawn(async move {
+            let Some(publisher) = &committing.publisher else { return Ok(()) };
+            commitments::run(&committing, publisher).await.map_err(|error| CliError::new(Exit::Io, error))
+        });
+    }
+    let verifying = context.clone();
+    tasks.spawn(async move { range_proofs::run(&verifying).await.map_err(|error| CliError::new(Exit::Io, error)) });
 }

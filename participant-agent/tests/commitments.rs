@@ -15,7 +15,7 @@ use participant_agent::outbox::courier::{SUBMISSION_CONTENT_TYPE, SUBMISSION_PAT
 use participant_agent::peers::client::PeerClient;
 use participant_agent::peers::directory::Directory;
 use participant_agent::peers::tls::TlsIdentity;
-use participant_agent::records::{self, RecordBook};
+use participant_agent::records::RecordBook;
 use participant_agent::regulator::Reconciled;
 use rand::rngs::OsRng;
 use riskveil_chain::tx::{PayloadRef, PublishCommitments, SignedTransaction, Submission, Transaction, TxBody};
@@ -226,7 +226,7 @@ async fn who_publishes_a_commitment_of_another_first_has_an_invalid_batch_and_th
     // INST-01 validates alone, so the copy has to be first in its mempool: it comes from the courier of INST-02
     let dir = consortium.dir("INST-01");
     let keystore = Keystore::open(&dir, &Unlock::KeyFile).unwrap();
-    let book = RecordBook::open(&dir.join("journal"), keystore.journal_key(records::JOURNAL_NAME)).unwrap();
+    let book = RecordBook::open(&dir.join("journal"), |name| keystore.journal_key(name)).unwrap();
     let held = &book.held(0..1)[0];
     let stolen = held.seed.open(&held.record).commitment();
     drop(book);

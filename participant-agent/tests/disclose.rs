@@ -16,7 +16,7 @@ use participant_agent::peers::client::PeerClient;
 use participant_agent::peers::directory::Directory;
 use participant_agent::peers::server::{Limits, serve_peers};
 use participant_agent::peers::tls::TlsIdentity;
-use participant_agent::records::{JOURNAL_NAME, RecordBook};
+use participant_agent::records::RecordBook;
 use participant_agent::regulator::{LogPage, Reconciled, SubjectReport};
 use participant_agent::walks::disclose::DISCLOSE_PATH;
 use riskveil_chain::ledger::Ledger;
@@ -236,7 +236,7 @@ impl Liar {
     async fn start(all: &Four, lie: impl Fn(&mut Disclosed) + Send + Sync + Clone + 'static) -> Self {
         let dir = all.consortium.dir("INST-02");
         let keystore = Arc::new(all.keystore("INST-02"));
-        let book = RecordBook::open(&dir.join("journal"), keystore.journal_key(JOURNAL_NAME)).unwrap();
+        let book = RecordBook::open(&dir.join("journal"), |name| keystore.journal_key(name)).unwrap();
         let book = Arc::new(book);
         let ledger = Ledger::open(&dir.join("chain"), all.consortium.genesis.clone()).unwrap().ledger;
         let identity = TlsIdentity::from_seed(&keystore.member().tls_seed).unwrap();

@@ -52,10 +52,21 @@ impl Processes {
     }
 
     /// As [`Processes::new`], with every member's directory given to `adapt` (with its id) before the genesis is made.
-    pub fn adapted(institutions: usize, policy: &str, mut adapt: impl FnMut(&str, &Path)) -> Processes {
+    pub fn adapted(institutions: usize, policy: &str, adapt: impl FnMut(&str, &Path)) -> Processes {
+        Self::with_validators(institutions, institutions, policy, adapt)
+    }
+
+    /// As [`Processes::adapted`], where only the first `validators` institutions validate.
+    pub fn with_validators(
+        institutions: usize,
+        validators: usize,
+        policy: &str,
+        mut adapt: impl FnMut(&str, &Path),
+    ) -> Processes {
         let root = tempfile::tempdir().expect("a folder");
+        let roles = |number: usize| if number <= validators { "publisher,validator" } else { "publisher" };
         let mut members: Vec<(String, &str)> =
-            (1..=institutions).map(|number| (format!("INST-{number:02}"), "publisher,validator")).collect();
+            (1..=institutions).map(|number| (format!("INST-{number:02}"), roles(number))).collect();
         members.push(("LENDER-01".into(), "lender"));
         members.push(("REGULATOR-01".into(), "regulator"));
         let this = Processes { root };
@@ -104,10 +115,16 @@ impl Processes {
 
     /// Starts an agent.
     pub fn start(&self, id: &str) -> Agent {
+        self.start_with(id, None)
+    }
+
+    /// Starts an agent with a variable of its environment.
+    pub fn start_with(&self, id: &str, variable: Option<(&str, &str)>) -> Agent {
         let dir = self.dir(id);
         let log = File::options().create(true).append(true).open(dir.join("agent.log")).expect("agent.log");
         let child = Command::new(binary())
             .args(["run".as_ref(), "--dir".as_ref(), dir.as_os_str()])
+            .envs(variable)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("agent.log"))
             .stderr(log)
@@ -124,6 +141,20 @@ impl Agent {
         self.child.wait().expect("it is gone");
     }
 
+    /// CPU time it used so far, user and system, s.
+    pub fn cpu_s(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running process");
+        // the name in brackets may hold spaces; utime and stime are the 12th and 13th field after it, in ticks of 10 ms
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).expect("ticks");
+        (ticks(11) + ticks(12)) as f64 / 100.0
+    }
+
+    /// The most memory it has held, MB.
+    pub fn peak_mb(&self) -> u64 {
+        peak_mb(&self.child.id().to_string())
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
@@ -131,7 +162,12 @@ impl Agent {
 
     /// Waits until `doctor` finds the agent running and `holds` is true of `/v1/chain/status`.
     pub fn until(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.until_within(PATIENCE, what, holds)
+    }
+
+    /// As [`Agent::until`], with another patience.
+    pub fn until_within(&mut self, patience: Duration, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("the child") {
                 panic!("the agent ended ({status}) while waiting for {what}:\n{}", self.log());
@@ -148,16 +184,27 @@ impl Agent {
 
     /// GETs JSON from the local API with the operator's token; none unless it answers 200.
     pub fn get(&self, path: &str) -> Option<Value> {
+        self.request("GET", path, "operator", "")
+    }
+
+    /// POSTs JSON to the local API with the token of a role; none unless it answers 200.
+    pub fn post(&self, path: &str, role: &str, body: &str) -> Option<Value> {
+        self.request("POST", path, role, body)
+    }
+
+    fn request(&self, method: &str, path: &str, role: &str, body: &str) -> Option<Value> {
         use std::io::{Read, Write};
         let config = fs::read_to_string(self.dir.join("agent.toml")).ok()?;
         let listen = config.lines().find_map(|line| line.strip_prefix("api_listen = \""))?.trim_end_matches('"');
         let tokens = fs::read_to_string(self.dir.join("api.token")).ok()?;
-        let token = tokens.lines().find_map(|line| line.strip_prefix("operator "))?.trim();
+        let token = tokens.lines().find_map(|line| line.strip_prefix(role)?.strip_prefix(' '))?.trim();
         let mut stream = std::net::TcpStream::connect(listen).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        let length = body.len();
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: {listen}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {listen}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         )
         .ok()?;
         let mut text = String::new();
@@ -165,6 +212,13 @@ impl Agent {
         let (head, body) = text.split_once("\r\n\r\n")?;
         head.starts_with("HTTP/1.1 200").then(|| serde_json::from_str(body).ok())?
     }
+}
+
+/// The most memory that a process (`self`, or its number) has held, MB.
+pub fn peak_mb(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a running process");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") / 1024
 }
 
 impl Drop for Agent {

@@ -11,6 +11,7 @@
 
 pub mod commitments;
 mod durable;
+pub mod rows;
 pub mod segment;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use riskveil_crypto::label::Row;
 use riskveil_exchange::ids::{Height, MemberId, Period};
 
 use crate::index::commitments::CommitmentFileError;
+use crate::index::rows::Run;
+pub use crate::index::rows::Rows;
 use crate::index::segment::{Segment, SegmentError, SegmentName};
 use crate::state::BatchState;
 use crate::state::view::StateRead;
@@ -70,8 +73,41 @@ pub enum IndexError {
     Commitments(#[from] CommitmentFileError),
 }
 
-/// Segments of one publisher and period, by batch number.
-type Segments = Vec<Option<Arc<Segment>>>;
+/// Segments of one publisher and period.
+#[derive(Debug, Default)]
+struct Held {
+    /// By batch number.
+    segments: Vec<Option<Arc<Segment>>>,
+    /// The number of the first batch that is not held.
+    first_gap: usize,
+    /// Of the batches before the first gap; made when it is asked for.
+    runs: Option<Arc<Vec<Run>>>,
+}
+
+impl Held {
+    /// Batches held without a gap from the first.
+    fn whole(&self) -> u32 {
+        u32::try_from(self.first_gap).unwrap_or(u32::MAX)
+    }
+
+    fn insert(&mut self, batch_seq: usize, segment: Arc<Segment>) {
+        if self.segments.len() <= batch_seq {
+            self.segments.resize(batch_seq + 1, None);
+        }
+        if let Some(slot) = self.segments.get_mut(batch_seq) {
+            *slot = Some(segment);
+        }
+        while self.segments.get(self.first_gap).is_some_and(Option::is_some) {
+            self.first_gap += 1;
+        }
+        self.runs = None;
+    }
+
+    fn runs(&mut self) -> Arc<Vec<Run>> {
+        let whole = self.segments.get(..self.first_gap).unwrap_or_default();
+        self.runs.get_or_insert_with(|| Arc::new(rows::runs(whole.iter().flatten()))).clone()
+    }
+}
 
 /// Every segment held; a cheap clone handle.
 #[derive(Clone, Debug)]
@@ -83,19 +119,26 @@ pub struct RowIndex {
 struct Shared {
     dir: PathBuf,
     chain_id: Digest32,
-    segments: RwLock<BTreeMap<(Period, MemberId), Segments>>,
+    segments: RwLock<BTreeMap<(Period, MemberId), Held>>,
 }
 
 impl RowIndex {
+    /// An index that holds nothing yet.
+    ///
+    /// # Errors
+    /// [`IndexError::Segment`] when the directory cannot be made.
+    pub fn empty(dir: &Path, chain_id: Digest32) -> Result<Self, IndexError> {
+        segment::create_dir(dir)?;
+        Ok(Self { shared: Arc::new(Shared { dir: dir.to_owned(), chain_id, segments: RwLock::default() }) })
+    }
+
     /// Opens every segment that the state counts. Returns, besides the index, the lowest height whose block carries a
     /// batch that is missing or damaged; damaged files are moved aside.
     ///
     /// # Errors
     /// [`IndexError::Segment`] when the directory cannot be made or a damaged file not be moved.
     pub fn open(dir: &Path, chain_id: Digest32, state: &dyn StateRead) -> Result<(Self, Option<Height>), IndexError> {
-        segment::create_dir(dir)?;
-        let shared = Shared { dir: dir.to_owned(), chain_id, segments: RwLock::default() };
-        let index = Self { shared: Arc::new(shared) };
+        let index = Self::empty(dir, chain_id)?;
         let mut first_missing: Option<Height> = None;
         for (period, publisher, batch_seq, batch) in state.batches() {
             let name = SegmentName { chain_id, period, publisher, batch_seq };
@@ -150,55 +193,49 @@ impl RowIndex {
         batch_count: u32,
         tag: &Tag,
     ) -> Result<Option<FoundRow>, IndexError> {
-        let all = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let held = all.get(&(period, publisher.clone())).map_or(&[][..], Vec::as_slice);
-        if let Some(batch_seq) = first_gap(held, batch_count) {
-            return Err(IndexError::BatchNotHeld { period, publisher: publisher.clone(), batch_seq });
+        Ok(self.rows(period, publisher, batch_count)?.lookup(tag))
+    }
+
+    /// The rows of batches `0..batch_count`, for any number of look-ups: they take no lock and see no later batch.
+    ///
+    /// # Errors
+    /// [`IndexError::BatchNotHeld`] if any of these batches is not held.
+    pub fn rows(&self, period: Period, publisher: &MemberId, batch_count: u32) -> Result<Rows, IndexError> {
+        let not_held = |batch_seq| IndexError::BatchNotHeld { period, publisher: publisher.clone(), batch_seq };
+        let mut all = self.shared.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = all.get_mut(&(period, publisher.clone())) else {
+            return if batch_count == 0 { Ok(Rows::default()) } else { Err(not_held(0)) };
+        };
+        if held.whole() < batch_count {
+            return Err(not_held(held.whole()));
         }
-        for (batch_seq, segment) in (0..batch_count).zip(held.iter().flatten()) {
-            if let Some((position, row)) = segment.lookup(tag) {
-                return Ok(Some(FoundRow { row, batch_seq, position, withdrawn: false }));
-            }
-        }
-        Ok(None)
+        Ok(Rows { runs: held.runs(), batch_count })
     }
 
     /// Whether every batch of `0..batch_count` is held.
     #[must_use]
     pub fn holds(&self, period: Period, publisher: &MemberId, batch_count: u32) -> bool {
         let all = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
-        let held = all.get(&(period, publisher.clone())).map_or(&[][..], Vec::as_slice);
-        first_gap(held, batch_count).is_none()
+        all.get(&(period, publisher.clone())).map_or(0, Held::whole) >= batch_count
     }
 
     /// The rows of a held batch, 92 bytes each.
     #[must_use]
     pub fn segment(&self, period: Period, publisher: &MemberId, batch_seq: u32) -> Option<Arc<Segment>> {
         let all = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(&(period, publisher.clone()))?.get(usize::try_from(batch_seq).ok()?)?.clone()
+        all.get(&(period, publisher.clone()))?.segments.get(usize::try_from(batch_seq).ok()?)?.clone()
     }
 
     /// Rows held, padding included.
     #[must_use]
     pub fn rows_held(&self) -> u64 {
         let all = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
-        all.values().flatten().flatten().map(|s| u64::from(s.count())).sum()
+        all.values().flat_map(|held| held.segments.iter().flatten()).map(|s| u64::from(s.count())).sum()
     }
 
     fn insert(&self, name: &SegmentName, segment: Segment) {
         let mut all = self.shared.segments.write().unwrap_or_else(PoisonError::into_inner);
         let held = all.entry((name.period, name.publisher.clone())).or_default();
-        let at = name.batch_seq as usize;
-        if held.len() <= at {
-            held.resize(at + 1, None);
-        }
-        if let Some(slot) = held.get_mut(at) {
-            *slot = Some(Arc::new(segment));
-        }
+        held.insert(name.batch_seq as usize, Arc::new(segment));
     }
-}
-
-/// The lowest of `0..batch_count` that is not held.
-fn first_gap(held: &[Option<Arc<Segment>>], batch_count: u32) -> Option<u32> {
-    (0..batch_count).find(|seq| held.get(*seq as usize).is_none_or(Option::is_none))
 }

@@ -17,12 +17,23 @@
 //! verify: t2 = s*G + c*B, t3 = s*M + c*Z give the same c
 //! ```
 
-use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar, traits::VartimeMultiscalarMul};
+use curve25519_dalek::{
+    ristretto::{CompressedRistretto, RistrettoPoint},
+    scalar::Scalar,
+    traits::VartimeMultiscalarMul,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
 
 use super::suite::{Mode, context_string, hash_to_scalar};
-use crate::{error::ProofInvalid, group::Element, secret::SecretScalar};
+use crate::{
+    error::ProofInvalid,
+    group::Element,
+    kernel::kernel,
+    points::{self, Base},
+    secret::SecretScalar,
+};
 
 const MODE: Mode = Mode::Voprf;
 const LEN_32: [u8; 2] = 32u16.to_be_bytes();
@@ -46,19 +57,53 @@ impl Proof {
 
 /// `GenerateProof(k, G, B, [C], [D], r)`: that `B = k*G` and `D = k*C`. `r` must be fresh and uniform.
 pub fn generate_proof(k: &SecretScalar, B: &Element, C: &Element, D: &Element, r: &SecretScalar) -> Proof {
-    let M = composite_weight(&composite_seed(B), 0, C, D) * C.point();
-    prove_composite(k, B, &M, r)
+    let [proof] = generate_proofs(k, B, &[(*C, *D)], std::slice::from_ref(r)).try_into().expect("one proof a pair");
+    proof
 }
 
-/// `VerifyProof(G, B, [C], [D], proof)`. Variable time, on public values.
+/// [`generate_proof`] of each pair, all under one key, each with its own `r`.
+///
+/// `M = d*C`, `Z = k*M` and `t3 = r*M` are three multiples of one point, so they are computed side by side.
+pub(crate) fn generate_proofs(k: &SecretScalar, B: &Element, pairs: &[(Element, Element)], rs: &[SecretScalar]) -> Vec<Proof> {
+    let kernel = kernel();
+    let seed = composite_seed(B);
+    let (mut bases, mut scalars) = (Vec::with_capacity(3 * pairs.len()), Zeroizing::new(Vec::new()));
+    scalars.reserve_exact(3 * pairs.len());
+    for ((C, D), r) in pairs.iter().zip(rs) {
+        let d = composite_weight(&seed, 0, C, D);
+        bases.extend([C, C, C]);
+        scalars.extend([d, k.expose(|k| k * d), r.expose(|r| r * d)]);
+    }
+    let multiples = points::of_elements(kernel, bases.into_iter()).multiply_each(&scalars).encode();
+    let t2 = points::multiples(&Base::of(kernel, &Element::BASE), &points::scalar_bytes(rs.iter())).encode();
+    let (multiples, _) = multiples.as_chunks::<3>();
+    multiples
+        .iter()
+        .zip(&t2)
+        .zip(rs)
+        .map(|(([M, Z, t3], t2), r)| proof_of(&challenge_of_encodings(B, [M, Z, t2, t3]), k, r))
+        .collect()
+}
+
+/// `VerifyProof(G, B, [C], [D], proof)`, on public values.
 ///
 /// # Errors
 /// [`ProofInvalid`] unless the proof shows it.
 pub fn verify_proof(B: &Element, C: &Element, D: &Element, proof: &Proof) -> Result<(), ProofInvalid> {
+    let kernel = kernel();
+    let (c, s) = scalars_of(proof)?;
     let d = composite_weight(&composite_seed(B), 0, C, D);
-    let M = RistrettoPoint::vartime_multiscalar_mul([d], [C.point()]);
-    let Z = RistrettoPoint::vartime_multiscalar_mul([d], [D.point()]);
-    verify_composite(B, &M, &Z, proof)
+    // M = d*C, Z = d*D, t3 = s*M + c*Z
+    let multiples = points::of_elements(kernel, [C, D, C, D].into_iter()).multiply_each(&[d, d, s * d, c * d]);
+    let [of_s, of_c] =
+        [(Element::BASE, s), (*B, c)].map(|(base, scalar)| {
+            points::multiples(&Base::of(kernel, &base), &[Zeroizing::new(scalar.to_bytes())])
+        });
+    let [M, Z, s_M, c_Z] = multiples.encode().try_into().expect("four multiples");
+    let t2 = of_s.add(&of_c).encode();
+    let [s_M, c_Z] = [s_M, c_Z].map(|encoding| CompressedRistretto(encoding).decompress());
+    let t3 = (s_M.ok_or(ProofInvalid)? + c_Z.ok_or(ProofInvalid)?).compress();
+    if challenge_of_encodings(B, [&M, &Z, &t2[0], t3.as_bytes()]) == c { Ok(()) } else { Err(ProofInvalid) }
 }
 
 /// The seed of `ComputeComposites`.
@@ -88,12 +133,20 @@ pub(super) fn prove_composite(k: &SecretScalar, B: &Element, M: &RistrettoPoint,
     let Z = k.expose(|k| k * M);
     let t2 = r.expose(RistrettoPoint::mul_base);
     let t3 = r.expose(|r| r * M);
-    let c = challenge(B, M, &Z, &t2, &t3);
+    proof_of(&challenge(B, M, &Z, &t2, &t3), k, r)
+}
+
+/// c, s = r - c*k.
+fn proof_of(c: &Scalar, k: &SecretScalar, r: &SecretScalar) -> Proof {
     let s = r.expose(|r| k.expose(|k| r - c * k));
     let mut proof = [0; 64];
     proof[..32].copy_from_slice(c.as_bytes());
     proof[32..].copy_from_slice(s.as_bytes());
     Proof(proof)
+}
+
+fn scalars_of(proof: &Proof) -> Result<(Scalar, Scalar), ProofInvalid> {
+    Ok((canonical_scalar(&proof.0[..32])?, canonical_scalar(&proof.0[32..])?))
 }
 
 /// The part of `VerifyProof` after `ComputeComposites`.
@@ -103,8 +156,7 @@ pub(super) fn verify_composite(
     Z: &RistrettoPoint,
     proof: &Proof,
 ) -> Result<(), ProofInvalid> {
-    let c = canonical_scalar(&proof.0[..32])?;
-    let s = canonical_scalar(&proof.0[32..])?;
+    let (c, s) = scalars_of(proof)?;
     let t2 = RistrettoPoint::vartime_double_scalar_mul_basepoint(&c, &B.point(), &s);
     let t3 = RistrettoPoint::vartime_multiscalar_mul([s, c], [M, Z]);
     if challenge(B, M, Z, &t2, &t3) == c { Ok(()) } else { Err(ProofInvalid) }
@@ -112,7 +164,11 @@ pub(super) fn verify_composite(
 
 fn challenge(B: &Element, M: &RistrettoPoint, Z: &RistrettoPoint, t2: &RistrettoPoint, t3: &RistrettoPoint) -> Scalar {
     let [M, Z, t2, t3] = [M, Z, t2, t3].map(|point| point.compress().0);
-    hash_to_scalar(MODE, &[&LEN_32, B.as_bytes(), &LEN_32, &M, &LEN_32, &Z, &LEN_32, &t2, &LEN_32, &t3, b"Challenge"])
+    challenge_of_encodings(B, [&M, &Z, &t2, &t3])
+}
+
+fn challenge_of_encodings(B: &Element, [M, Z, t2, t3]: [&[u8; 32]; 4]) -> Scalar {
+    hash_to_scalar(MODE, &[&LEN_32, B.as_bytes(), &LEN_32, M, &LEN_32, Z, &LEN_32, t2, &LEN_32, t3, b"Challenge"])
 }
 
 /// The scalar with this 32-byte encoding.

@@ -3,12 +3,13 @@
 //! - **Place**: A4, `[Row]` -> `[RowBatch]` -> `chain::tx::PublishRows`
 //! - **Shapes**: a batch has 64 * 2^k rows, at most `max_rows_per_tx`; its payload is 92 bytes a row, concatenated
 //! - **Invariants**: tags strictly ascend within a batch and over the batches of one plan, so the batches of a snapshot tile
-//!   the tag space and absence needs one batch; only [`plan_batches`] constructs a [`RowBatch`]
+//!   the tag space and absence needs one batch; only a [`BatchPlanner`] constructs a [`RowBatch`]
 //! - **Errors**: `DuplicateTag` (caller: a slot was used twice, or draw another padding seed), `TooManyRows` (caller: split)
 //! - **Security**: a padding row looks like a row to everyone without the padding seed. Leaks to all members: publisher,
 //!   period, padded size, time
 //! - **Source**: DESIGN.md sections 3 ("Fingerprint") and 5; specs/wire.md
 
+use riskveil_crypto::fingerprint::Tag;
 use riskveil_crypto::label::{ROW_LEN, Row, padding_row};
 use riskveil_crypto::{Digest32, SecretBytes, digest, merkle};
 
@@ -35,7 +36,7 @@ impl RowBatch {
     /// The number of rows, padding included.
     #[must_use]
     pub fn count(&self) -> u32 {
-        // plan_batches cuts at max_rows, which is a u32
+        // the planner cuts at max_rows, which is a u32
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
     }
 
@@ -81,28 +82,102 @@ pub const fn bucket(count: u32) -> u32 {
 /// # Errors
 /// `DuplicateTag`, `TooManyRows`, `NotABucket` when `max_rows` is not a bucket size.
 pub fn plan_batches(
-    mut rows: Vec<Row>,
+    rows: Vec<Row>,
     padding_seed: &SecretBytes<32>,
     max_rows: u32,
 ) -> Result<Vec<RowBatch>, PublishError> {
-    if max_rows != bucket(max_rows) {
-        return Err(PublishError::NotABucket { count: max_rows, max: max_rows });
+    let mut planner = BatchPlanner::new(rows.len() as u64, padding_seed, max_rows)?;
+    let mut batches = planner.take(rows)?;
+    batches.extend(planner.finish()?);
+    Ok(batches)
+}
+
+/// [`plan_batches`] of more rows than are held at once: they come in parts, each of a range of tags above the one before.
+pub struct BatchPlanner {
+    max_rows: usize,
+    /// Rows that were not taken yet.
+    awaited: u64,
+    /// Descending by tag, so that the lowest is taken off the end.
+    padding: Vec<Row>,
+    /// Ascending; fewer than a batch.
+    waiting: Vec<Row>,
+    highest: Option<Tag>,
+}
+
+impl BatchPlanner {
+    /// A plan of `count` rows, padding not counted.
+    ///
+    /// # Errors
+    /// `TooManyRows`, `NotABucket` when `max_rows` is not a bucket size.
+    pub fn new(count: u64, padding_seed: &SecretBytes<32>, max_rows: u32) -> Result<Self, PublishError> {
+        if max_rows != bucket(max_rows) {
+            return Err(PublishError::NotABucket { count: max_rows, max: max_rows });
+        }
+        let too_many = PublishError::TooManyRows { max: MAX_PLAN_ROWS };
+        let (full, rest) = (count / u64::from(max_rows), count % u64::from(max_rows));
+        // the rest is below max_rows
+        let last = if rest > 0 || full == 0 { bucket(rest as u32) } else { 0 };
+        if full.saturating_mul(u64::from(max_rows)).saturating_add(u64::from(last)) > MAX_PLAN_ROWS {
+            return Err(too_many);
+        }
+        let padding = u32::try_from(u64::from(last).saturating_sub(rest)).map_err(|_| too_many)?;
+        let mut padding: Vec<Row> = (0..padding).map(|index| padding_row(padding_seed, index)).collect();
+        padding.sort_unstable_by_key(|row| std::cmp::Reverse(row.tag));
+        Ok(Self { max_rows: max_rows as usize, awaited: count, padding, waiting: Vec::new(), highest: None })
     }
-    let too_many = PublishError::TooManyRows { max: MAX_PLAN_ROWS };
-    let count = u32::try_from(rows.len()).map_err(|_| too_many)?;
-    let full = count / max_rows;
-    let rest = count % max_rows;
-    let padded =
-        u64::from(full) * u64::from(max_rows) + if rest > 0 || full == 0 { u64::from(bucket(rest)) } else { 0 };
-    if padded > MAX_PLAN_ROWS {
-        return Err(too_many);
+
+    /// Takes rows whose tags are all above those taken before; returns the batches that are full now.
+    ///
+    /// # Errors
+    /// `DuplicateTag`, also for a tag below one taken before; `TooManyRows` for more rows than the plan is of.
+    pub fn take(&mut self, mut rows: Vec<Row>) -> Result<Vec<RowBatch>, PublishError> {
+        self.awaited =
+            self.awaited.checked_sub(rows.len() as u64).ok_or(PublishError::TooManyRows { max: MAX_PLAN_ROWS })?;
+        rows.sort_unstable_by_key(|row| row.tag);
+        let Some(last) = rows.last().map(|row| row.tag) else { return Ok(Vec::new()) };
+        // padding up to the last tag belongs among these rows
+        while let Some(row) = self.padding.pop_if(|row| row.tag <= last) {
+            rows.push(row);
+        }
+        rows.sort_unstable_by_key(|row| row.tag);
+        self.append(rows)
     }
-    let padding = u32::try_from(padded - u64::from(count)).map_err(|_| too_many)?;
-    rows.reserve_exact(padding as usize);
-    rows.extend((0..padding).map(|index| padding_row(padding_seed, index)));
-    rows.sort_unstable_by_key(|row| row.tag);
-    if rows.windows(2).any(|pair| pair[0].tag == pair[1].tag) {
-        return Err(PublishError::DuplicateTag);
+
+    /// The batches of what is left.
+    ///
+    /// # Errors
+    /// `DuplicateTag`.
+    ///
+    /// # Panics
+    /// When fewer rows were taken than the plan is of, which is a mistake of the caller.
+    pub fn finish(mut self) -> Result<Vec<RowBatch>, PublishError> {
+        assert_eq!(self.awaited, 0, "a plan is finished when all its rows were taken");
+        let padding: Vec<Row> = std::mem::take(&mut self.padding).into_iter().rev().collect();
+        let mut batches = self.append(padding)?;
+        if !self.waiting.is_empty() {
+            batches.push(RowBatch { rows: self.waiting });
+        }
+        Ok(batches)
     }
-    Ok(rows.chunks(max_rows as usize).map(|chunk| RowBatch { rows: chunk.to_vec() }).collect())
+
+    fn append(&mut self, rows: Vec<Row>) -> Result<Vec<RowBatch>, PublishError> {
+        let mut batches = Vec::with_capacity(rows.len() / self.max_rows + 1);
+        for row in rows {
+            if self.highest.is_some_and(|highest| highest >= row.tag) {
+                return Err(PublishError::DuplicateTag);
+            }
+            self.highest = Some(row.tag);
+            self.waiting.push(row);
+            if self.waiting.len() == self.max_rows {
+                batches.push(RowBatch { rows: std::mem::replace(&mut self.waiting, Vec::with_capacity(self.max_rows)) });
+            }
+        }
+        Ok(batches)
+    }
+}
+
+impl std::fmt::Debug for BatchPlanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BatchPlanner({} rows awaited)", self.awaited)
+    }
 }

@@ -15,11 +15,12 @@ use std::fmt;
 
 use rand_core::{CryptoRng, RngCore};
 use riskveil_crypto::digest::hash;
-use riskveil_crypto::kdf::hkdf_sha512;
+use riskveil_crypto::kdf::{HkdfBatch, hkdf_sha512};
 use riskveil_crypto::pedersen::{Commitment, Opening};
 use riskveil_crypto::range_proof::Bits;
 use riskveil_crypto::{Digest32, SecretBytes, SecretScalar};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::dst;
 use crate::ids::Period;
@@ -199,11 +200,10 @@ impl CommitmentSeed {
     /// The openings of a record's commitments.
     #[must_use]
     pub fn open(&self, record: &Record) -> CommitmentOpening {
-        let days = u16::try_from(record.overdue_days().days()).unwrap_or(u16::MAX);
-        let amount = u32::try_from(record.amount().minor_units()).unwrap_or(u32::MAX);
+        let (days, amount) = committed_values(record);
         CommitmentOpening {
-            days: Opening::new(days.into(), self.blinding(Attribute::Days)),
-            amount: Opening::new(amount.into(), self.blinding(Attribute::Amount)),
+            days: Opening::new(days, self.blinding(Attribute::Days)),
+            amount: Opening::new(amount, self.blinding(Attribute::Amount)),
             h_static: h_static(&StaticFacts::from(record), &self.static_salt()),
         }
     }
@@ -221,25 +221,103 @@ impl CommitmentSeed {
     /// Salts the static part; revealed by a disclosure.
     #[must_use]
     pub fn static_salt(&self) -> [u8; 32] {
-        let salt: SecretBytes<32> = self.derive(&[b"static-salt"]);
+        let salt: SecretBytes<32> = self.derive(&[STATIC_SALT]);
         salt.expose(|salt| *salt)
     }
 
     /// What ties the row made under this key to the commitment; revealed by a disclosure.
     #[must_use]
     pub fn rho(&self, period: Period, key_serial: u32) -> [u8; 32] {
-        let rho: SecretBytes<32> = self.derive(&[b"rho", &period.0.to_le_bytes(), &key_serial.to_le_bytes()]);
+        let rho: SecretBytes<32> = self.derive(&rho_info(&period.0.to_le_bytes(), &key_serial.to_le_bytes()));
         rho.expose(|rho| *rho)
     }
 
     fn blinding(&self, attribute: Attribute) -> SecretScalar {
-        let wide: SecretBytes<64> = self.derive(&[b"blinding", attribute.as_str().as_bytes()]);
-        SecretScalar::from_uniform_bytes(&wide).expect("HKDF output is no multiple of l")
+        let wide: SecretBytes<64> = self.derive(&blinding_info(attribute));
+        wide.expose(blinding_of)
     }
 
     fn derive<const N: usize>(&self, info: &[&[u8]]) -> SecretBytes<N> {
         self.0.expose(|seed| derive(dst::COMMITMENT_SEED, seed, info))
     }
+}
+
+/// [`CommitmentSeed::open`] of each record, many at a time.
+#[must_use]
+pub fn open_batch(records: &[(&Record, &CommitmentSeed)]) -> Vec<CommitmentOpening> {
+    openings(&extracted(records.iter().map(|(_, seed)| *seed)), records)
+}
+
+/// [`CommitmentOpening::commitment`] of each, many at a time.
+#[must_use]
+pub fn commit_batch(openings: &[CommitmentOpening]) -> Vec<RecordCommitment> {
+    let values: Vec<Opening> = openings.iter().flat_map(|one| [one.days.clone(), one.amount.clone()]).collect();
+    let commitments = Opening::commit_batch(&values);
+    let (pairs, _) = commitments.as_chunks::<2>();
+    openings
+        .iter()
+        .zip(pairs)
+        .map(|(one, [v_days, v_amount])| RecordCommitment {
+            v_days: *v_days,
+            v_amount: *v_amount,
+            h_static: one.h_static,
+        })
+        .collect()
+}
+
+/// The [`link`] of each record's row under a key, many at a time.
+#[must_use]
+pub fn links(key: &PeriodKeyId, records: &[(&Record, &CommitmentSeed)]) -> Vec<[u8; 32]> {
+    let prks = extracted(records.iter().map(|(_, seed)| *seed));
+    let leaves = commit_batch(&openings(&prks, records));
+    let rhos = prks.expand(&rho_info(&key.period.0.to_le_bytes(), &key.key_serial.to_le_bytes()));
+    leaves.iter().zip(rhos.iter()).map(|(commitment, rho)| link(key, &commitment.leaf(), first_32(rho))).collect()
+}
+
+fn extracted<'a>(seeds: impl Iterator<Item = &'a CommitmentSeed>) -> HkdfBatch {
+    let seeds: Vec<Zeroizing<[u8; 32]>> = seeds.map(|seed| seed.expose(|bytes| Zeroizing::new(*bytes))).collect();
+    let seeds: Vec<&[u8]> = seeds.iter().map(|seed| &seed[..]).collect();
+    HkdfBatch::extract(dst::COMMITMENT_SEED.as_bytes(), &seeds)
+}
+
+fn openings(prks: &HkdfBatch, records: &[(&Record, &CommitmentSeed)]) -> Vec<CommitmentOpening> {
+    let [days, amounts] = Attribute::ALL.map(|attribute| prks.expand(&blinding_info(attribute)));
+    let salts = prks.expand(&[STATIC_SALT]);
+    let opening = |(place, (record, _)): (usize, &(&Record, &CommitmentSeed))| {
+        let (days_value, amount_value) = committed_values(record);
+        CommitmentOpening {
+            days: Opening::new(days_value, blinding_of(&days[place])),
+            amount: Opening::new(amount_value, blinding_of(&amounts[place])),
+            h_static: h_static(&StaticFacts::from(*record), first_32(&salts[place])),
+        }
+    };
+    records.iter().enumerate().map(opening).collect()
+}
+
+/// Days and minor units as they are committed to: saturated at 16 and 32 bits.
+fn committed_values(record: &Record) -> (u64, u64) {
+    let days = u16::try_from(record.overdue_days().days()).unwrap_or(u16::MAX);
+    let amount = u32::try_from(record.amount().minor_units()).unwrap_or(u32::MAX);
+    (days.into(), amount.into())
+}
+
+const STATIC_SALT: &[u8] = b"static-salt";
+
+fn blinding_info(attribute: Attribute) -> [&'static [u8]; 2] {
+    [b"blinding", attribute.as_str().as_bytes()]
+}
+
+fn rho_info<'a>(period: &'a [u8; 4], key_serial: &'a [u8; 4]) -> [&'a [u8]; 3] {
+    [b"rho", period, key_serial]
+}
+
+fn blinding_of(wide: &[u8; 64]) -> SecretScalar {
+    SecretScalar::from_uniform_bytes(&SecretBytes::from_bytes(*wide)).expect("HKDF output is no multiple of l")
+}
+
+/// HKDF's shorter output is the beginning of its longer one.
+fn first_32(okm: &[u8; 64]) -> &[u8; 32] {
+    okm.first_chunk().expect("64 bytes begin with 32")
 }
 
 fn derive<const N: usize>(salt: riskveil_crypto::dst::Dst, seed: &[u8; 32], info: &[&[u8]]) -> SecretBytes<N> {

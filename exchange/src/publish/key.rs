@@ -38,6 +38,12 @@ impl PeriodKeyId {
         label_aad(&self.chain_id, &self.publisher, self.period, tag)
     }
 
+    /// [`label_aad`] up to the tag, which ends it.
+    #[must_use]
+    pub fn label_aad_prefix(&self) -> Vec<u8> {
+        codec::encode(&(dst::LABEL_AAD.as_str(), &self.chain_id, &self.publisher, self.period))
+    }
+
     /// [`key_binding_context`] of this key and an audit key.
     #[must_use]
     pub fn binding_context(&self, audit_key_id: AuditKeyId) -> Vec<u8> {

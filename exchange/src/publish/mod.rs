@@ -17,10 +17,10 @@ pub mod slots;
 pub mod snapshot;
 pub mod verify;
 
-pub use batch::{RowBatch, bucket, plan_batches};
+pub use batch::{BatchPlanner, RowBatch, bucket, plan_batches};
 pub use commitment::{Attribute, CommitmentOpening, CommitmentSeed, RecordCommitment};
 pub use commitment_batch::{UnprovenBatch, plan_commitments, verify_chunk, verify_commitments};
-pub use entry::{fingerprint, seal_record};
+pub use entry::{SlottedRecord, Telling, draw_rows, fingerprint, seal_record};
 pub use error::PublishError;
 pub use key::PeriodKeyId;
 pub use slots::SlotBook;

@@ -19,7 +19,7 @@ use crate::record::Identifier;
 /// The next free slot of every identifier of one publisher in one period.
 #[derive(Default)]
 pub struct SlotBook {
-    next: BTreeMap<[u8; 32], u8>,
+    next: BTreeMap<[u8; 16], u8>,
 }
 
 impl SlotBook {
@@ -63,6 +63,8 @@ impl fmt::Debug for SlotBook {
     }
 }
 
-fn key(identifier: &Identifier) -> [u8; 32] {
-    *hash(dst::SLOT_BOOK, &[&identifier.oprf_input()]).as_bytes()
+/// 128 bits of a digest: two of a billion identifiers share one with probability 2^-69.
+fn key(identifier: &Identifier) -> [u8; 16] {
+    let digest = hash(dst::SLOT_BOOK, &[&identifier.oprf_input()]);
+    *digest.as_bytes().first_chunk().expect("32 bytes begin with 16")
 }

@@ -1,19 +1,22 @@
 //! What one responder's answer comes to: a hit with its facts, clear, or why it is neither.
 //!
 //! - **Place**: B7, [`VerifiedResponse`], [`Conditions`] and the replica -> [`ResponderAnswer`] -> `query::report`
-//! - **Invariants**: hit and clear exist only when all six conditions hold; only [`answer_subject`] makes them
+//! - **Invariants**: hit and clear exist only when all six conditions hold; only [`answer_subjects`] makes them
 //! - **Errors**: none: every failure is an answer that is not "no"
 //! - **Security**: facts are personal data without the person: no identifier is in them
 //! - **Source**: DESIGN.md section 4; section 3, "Row"
 
+use std::ops::Range;
+
 use riskveil_crypto::label::open_label;
+use riskveil_crypto::oprf::PrfOutput;
 use serde::{Deserialize, Serialize};
 
 use crate::publish::PeriodKeyId;
 use crate::query::clear::{self, Conditions, NotAnswered};
-use crate::query::lookup::{FoundSlot, IndexView, walk};
+use crate::query::lookup::{FoundSlot, IndexView, WalkError, walk_all};
 use crate::query::refusal::RefusalReason;
-use crate::query::session::{AwaitingEvaluations, VerifiedResponse};
+use crate::query::session::{AskedOutput, AwaitingEvaluations, VerifiedResponse};
 use crate::record::{Category, Day, Detail, IdType, Label, Level};
 
 /// Why a publisher has no answer although it did nothing wrong.
@@ -301,30 +304,59 @@ pub fn answer_subject(
     view: &dyn IndexView,
     as_of: Day,
 ) -> ResponderAnswer {
-    match facts(query, subject, response, at, key, view, as_of) {
-        Ok(facts) if facts.is_empty() => ResponderAnswer::Clear,
-        Ok(facts) => ResponderAnswer::Hit(facts),
-        Err(reason) => reason.into(),
-    }
+    let mut answers = answer_subjects(query, subject..subject + 1, response, at, key, view, as_of);
+    answers.pop().unwrap_or(ResponderAnswer::Malformed(MalformedReason::ItemsUnverified))
 }
 
-fn facts(
+/// [`answer_subject`] of each of these subjects, in order, many at a time.
+#[must_use]
+pub fn answer_subjects(
     query: &AwaitingEvaluations,
-    subject: usize,
+    subjects: Range<usize>,
     response: &VerifiedResponse,
     at: &Conditions<'_>,
     key: &PeriodKeyId,
     view: &dyn IndexView,
     as_of: Day,
-) -> Result<Vec<Fact>, NotAnswered> {
+) -> Vec<ResponderAnswer> {
     let core = query.core();
-    clear::judge(at, core.period, core.shape.item_count(), response)?;
-    let outputs = query.outputs(response, subject).map_err(|_| NotAnswered::Malformed(MalformedReason::Output))?;
-    let salt = key.salt();
+    let outputs = clear::judge(at, core.period, core.shape.item_count(), response).and_then(|()| {
+        let outputs = query.outputs_of(response, subjects.clone());
+        outputs.map_err(|_| NotAnswered::Malformed(MalformedReason::Output))
+    });
+    match outputs {
+        Ok(outputs) => look_up(outputs, key, view, as_of),
+        Err(reason) => subjects.map(|_| reason.into()).collect(),
+    }
+}
+
+/// Condition 6 of every subject, over the outputs of its real items.
+fn look_up(outputs: Vec<Vec<AskedOutput>>, key: &PeriodKeyId, view: &dyn IndexView, as_of: Day) -> Vec<ResponderAnswer> {
+    let counts: Vec<usize> = outputs.iter().map(Vec::len).collect();
+    let (found_by, outputs): (Vec<IdType>, Vec<PrfOutput>) =
+        outputs.into_iter().flatten().map(|asked| (asked.id_type, asked.output)).unzip();
+    let mut walks = walk_all(&outputs, &key.salt(), view).into_iter().zip(found_by);
+    counts
+        .into_iter()
+        .map(|count| {
+            // every walk of the subject is taken, whatever the first ones say
+            let walks: Vec<_> = walks.by_ref().take(count).collect();
+            match facts(walks, key, as_of) {
+                Ok(facts) if facts.is_empty() => ResponderAnswer::Clear,
+                Ok(facts) => ResponderAnswer::Hit(facts),
+                Err(reason) => reason.into(),
+            }
+        })
+        .collect()
+}
+
+type Walked = (Result<Vec<FoundSlot>, WalkError>, IdType);
+
+fn facts(walks: Vec<Walked>, key: &PeriodKeyId, as_of: Day) -> Result<Vec<Fact>, NotAnswered> {
     let mut facts = Vec::new();
-    for asked in outputs {
-        for slot in clear::walk_is_whole(walk(&asked.output, &salt, view))? {
-            facts.extend(open(&slot, key, asked.id_type, as_of)?);
+    for (walk, found_by) in walks {
+        for slot in clear::walk_is_whole(walk)? {
+            facts.extend(open(&slot, key, found_by, as_of)?);
         }
     }
     Ok(facts)

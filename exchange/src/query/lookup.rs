@@ -6,7 +6,7 @@
 //! - **Errors**: [`WalkError::Gap`] (the publisher's fault: `malformed`), [`WalkError::Unavailable`] (the replica)
 //! - **Source**: DESIGN.md section 3, "Fingerprint"
 
-use riskveil_crypto::fingerprint::{LabelKey, MAX_SLOTS, Tag, derive_slot};
+use riskveil_crypto::fingerprint::{LabelKey, MAX_SLOTS, Slot, SlotKeys, Tag, derive_slot};
 use riskveil_crypto::label::Row;
 use riskveil_crypto::oprf::PrfOutput;
 
@@ -68,19 +68,60 @@ pub enum WalkError {
 /// # Errors
 /// [`WalkError`].
 pub fn walk(out: &PrfOutput, salt: &[u8], view: &dyn IndexView) -> Result<Vec<FoundSlot>, WalkError> {
-    let mut used = Vec::new();
-    let mut never_used = 0;
-    for number in 0..MAX_SLOTS {
-        // 0..MAX_SLOTS are exactly the slots that exist
-        let Ok(slot) = derive_slot(out, salt, number) else { break };
-        match view.lookup(&slot.tag)? {
-            Some(_) if never_used > 0 => return Err(WalkError::Gap),
-            Some(found) => used.push(FoundSlot { slot: number, found, label_key: slot.label_key }),
-            None => never_used += 1,
-        }
-        if never_used == WALK_END {
-            break;
+    walk_from(Walk::default(), 0, out, salt, view)
+}
+
+/// [`walk`] of each output, in order, many at a time.
+pub fn walk_all(outs: &[PrfOutput], salt: &[u8], view: &dyn IndexView) -> Vec<Result<Vec<FoundSlot>, WalkError>> {
+    // Four slots of every output tell all that most walks need: nobody holds a record of most people.
+    let keys = SlotKeys::new(outs, salt);
+    let mut walks: Vec<Result<Walk, WalkError>> = outs.iter().map(|_| Ok(Walk::default())).collect();
+    for number in 0..WALK_END {
+        // WALK_END is below MAX_SLOTS
+        let Ok(slots) = keys.derive(&vec![number; outs.len()]) else { break };
+        for (walk, slot) in walks.iter_mut().zip(slots) {
+            if let Ok(so_far) = walk
+                && let Err(error) = so_far.take(number, slot, view)
+            {
+                *walk = Err(error);
+            }
         }
     }
-    Ok(used)
+    outs.iter().zip(walks).map(|(out, walk)| walk_from(walk?, WALK_END, out, salt, view)).collect()
+}
+
+/// Used slots so far, and how many after them were never used.
+#[derive(Default)]
+struct Walk {
+    used: Vec<FoundSlot>,
+    never_used: u8,
+}
+
+impl Walk {
+    fn take(&mut self, number: u8, slot: Slot, view: &dyn IndexView) -> Result<(), WalkError> {
+        match view.lookup(&slot.tag)? {
+            Some(_) if self.never_used > 0 => return Err(WalkError::Gap),
+            Some(found) => self.used.push(FoundSlot { slot: number, found, label_key: slot.label_key }),
+            None => self.never_used += 1,
+        }
+        Ok(())
+    }
+}
+
+fn walk_from(
+    mut walk: Walk,
+    first: u8,
+    out: &PrfOutput,
+    salt: &[u8],
+    view: &dyn IndexView,
+) -> Result<Vec<FoundSlot>, WalkError> {
+    for number in first..MAX_SLOTS {
+        if walk.never_used == WALK_END {
+            break;
+        }
+        // first..MAX_SLOTS are slots that exist
+        let Ok(slot) = derive_slot(out, salt, number) else { break };
+        walk.take(number, slot, view)?;
+    }
+    Ok(walk.used)
 }

@@ -11,7 +11,7 @@
 //! - **Source**: DESIGN.md section 4, "Request, response, log"; specs/wire.md
 
 use riskveil_crypto::digest::hash;
-use riskveil_crypto::escrow::{EscrowedItem, KnowledgeProof};
+use riskveil_crypto::escrow::{self, EscrowedItem, KnowledgeProof};
 use riskveil_crypto::{Digest32, Element, Signature, SigningKey, VerifyingKey, codec, signature::SignatureInvalid};
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +29,11 @@ pub const MAX_ITEMS: usize = 65_535;
 /// Most subjects in a chunk.
 pub const MAX_SUBJECTS: usize = 16_384;
 /// Longest request: the largest chunk.
-pub const MAX_REQUEST_LEN: usize = 1_024 + MAX_ITEMS * 64 + seal::MAX_SEAL_LEN;
+pub const MAX_REQUEST_LEN: usize = 1_024 + MAX_ITEMS * ITEM_LEN + seal::MAX_SEAL_LEN;
 /// Longest response: the largest chunk.
 pub const MAX_RESPONSE_LEN: usize = 512 + MAX_ITEMS * 32;
+/// Bytes of an item: C1 and C2.
+pub const ITEM_LEN: usize = 64;
 const SIGNATURE_LEN: usize = 64;
 
 /// How many items a request has and whose they are.
@@ -136,6 +138,7 @@ pub struct RequestCore {
     /// How many items of how many subjects.
     pub shape: Shape,
     /// The escrowed items, `shape.item_count()` of them.
+    #[serde(with = "escrow::items")]
     pub items: Vec<EscrowedItem>,
     /// [`seal_digest`] of the seal.
     pub seal_digest: Digest32,

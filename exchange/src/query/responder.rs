@@ -12,7 +12,7 @@
 
 use rand_core::{CryptoRng, RngCore};
 use riskveil_crypto::escrow::{verify_knowledge, verify_knowledge_weighted};
-use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate};
+use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate_many};
 use riskveil_crypto::oprf::{OprfError, OprfSecretKey};
 use riskveil_crypto::{Digest32, Element, SigningKey, VerifyingKey};
 
@@ -110,6 +110,17 @@ impl Admitted {
     pub fn item_count(&self) -> usize {
         self.c2.len()
     }
+}
+
+/// An admitted request and when it was admitted.
+#[derive(Clone, Copy, Debug)]
+pub struct ToEvaluate<'a> {
+    /// What the rules admitted.
+    pub admitted: &'a Admitted,
+    /// The request.
+    pub request: &'a EvaluateRequest,
+    /// What its response says of the responder.
+    pub standing: &'a Standing,
 }
 
 /// What a response says of the responder.
@@ -253,18 +264,45 @@ impl Responder<'_> {
         identity: &SigningKey,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<EvaluateResponse, OprfError> {
-        let ctx = EvaluationContext {
-            chain_id: self.chain_id,
-            publisher: self.publisher.as_bytes(),
-            period: request.core.period.0,
-            k: &request.envelope.k,
-            core: &admitted.core_digest,
-            envelope: &admitted.envelope_digest,
-        };
-        let evaluation = blind_evaluate(sk, &ctx, &admitted.c2, rng)?;
-        let z = evaluation.z.iter().map(Element::to_bytes).collect();
-        let digests = (admitted.core_digest, admitted.envelope_digest);
-        Ok(self.respond(request, digests, STATUS_EVALUATED, z, evaluation.proof.to_bytes(), standing, identity))
+        let one = ToEvaluate { admitted, request, standing };
+        let mut evaluated = self.evaluate_many(&[one], sk, identity, rng);
+        evaluated.pop().unwrap_or(Err(OprfError::BatchSize { got: 0 }))
+    }
+
+    /// [`evaluate`](Self::evaluate) of each request, so that small ones share the kernel; in order.
+    pub fn evaluate_many(
+        &self,
+        requests: &[ToEvaluate<'_>],
+        sk: &OprfSecretKey,
+        identity: &SigningKey,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Vec<Result<EvaluateResponse, OprfError>> {
+        let contexts: Vec<(EvaluationContext<'_>, &[Element])> = requests
+            .iter()
+            .map(|ToEvaluate { admitted, request, .. }| {
+                let ctx = EvaluationContext {
+                    chain_id: self.chain_id,
+                    publisher: self.publisher.as_bytes(),
+                    period: request.core.period.0,
+                    k: &request.envelope.k,
+                    core: &admitted.core_digest,
+                    envelope: &admitted.envelope_digest,
+                };
+                (ctx, &admitted.c2[..])
+            })
+            .collect();
+        let evaluated = blind_evaluate_many(sk, &contexts, rng);
+        requests
+            .iter()
+            .zip(evaluated)
+            .map(|(ToEvaluate { admitted, request, standing }, evaluation)| {
+                let evaluation = evaluation?;
+                let z = evaluation.z.iter().map(Element::to_bytes).collect();
+                let digests = (admitted.core_digest, admitted.envelope_digest);
+                let proof = evaluation.proof.to_bytes();
+                Ok(self.respond(request, digests, STATUS_EVALUATED, z, proof, standing, identity))
+            })
+            .collect()
     }
 
     /// A signed refusal, as long as an evaluation.

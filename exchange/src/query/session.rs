@@ -11,11 +11,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use rand_core::{CryptoRng, RngCore};
 use riskveil_crypto::escrow::{self, EscrowSecret, EscrowedItem};
-use riskveil_crypto::evaluation::{EvaluationContext, EvaluationProof, VerifiedEvaluation, verify_evaluation};
-use riskveil_crypto::oprf::{OprfError, PrfOutput, input_element};
+use riskveil_crypto::evaluation::{
+    EvaluationContext, EvaluationProof, Unblinding, VerifiedEvaluation, verify_evaluation,
+};
+use riskveil_crypto::oprf::{OprfError, PrfOutput};
 use riskveil_crypto::seal::{SealPublicKey, seal};
 use riskveil_crypto::{Digest32, Element, SecretBytes, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
@@ -139,6 +142,12 @@ struct Asked {
     input: Zeroizing<Vec<u8>>,
 }
 
+impl Asked {
+    fn new(identifier: &Identifier) -> Self {
+        Self { id_type: identifier.id_type(), input: identifier.oprf_input() }
+    }
+}
+
 /// A query that is blinded, proven and sealed, and not yet addressed to anybody.
 pub struct Prepared {
     core: RequestCore,
@@ -207,22 +216,12 @@ impl Session {
         let consents: Vec<Consent> =
             (0..places).map(|place| subjects.get(place).map_or_else(|| Consent::padding(rng), |(_, c)| *c)).collect();
 
-        let mut sealed_items = Vec::with_capacity(items.len());
-        let mut asked = Vec::with_capacity(items.len());
-        let mut secrets = Vec::with_capacity(items.len());
-        let mut escrowed: Vec<EscrowedItem> = Vec::with_capacity(items.len());
-        for identifier in items {
-            let input = identifier.map(Identifier::oprf_input);
-            let p = match &input {
-                Some(input) => input_element(input).map_err(|_| SessionError::NoElement)?,
-                None => escrow::dummy_element(),
-            };
-            let blinded = escrow::escrow(&p, params.y, rng);
-            escrowed.push(blinded.item);
-            secrets.push(blinded.secret);
-            sealed_items.push(identifier.map_or_else(SealedItem::dummy, SealedItem::real));
-            asked.push(identifier.zip(input).map(|(identifier, input)| Asked { id_type: identifier.id_type(), input }));
-        }
+        let asked: Vec<Option<Asked>> = items.iter().map(|item| item.map(Asked::new)).collect();
+        let inputs: Vec<Option<&[u8]>> = asked.iter().map(|one| one.as_ref().map(|one| &one.input[..])).collect();
+        let blinded = escrow::escrow_batch(&inputs, params.y, rng).map_err(|_| SessionError::NoElement)?;
+        let (escrowed, secrets): (Vec<EscrowedItem>, Vec<EscrowSecret>) =
+            blinded.into_iter().map(|one| (one.item, one.secret)).unzip();
+        let sealed_items = items.iter().map(|item| item.map_or_else(SealedItem::dummy, SealedItem::real)).collect();
 
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);
@@ -472,7 +471,7 @@ impl AwaitingEvaluations {
             items.iter().zip(&core.items).map(|((_, s), item)| EscrowSecret::from_evidence(s, item)).collect();
         let asked = items
             .iter()
-            .map(|(identifier, _)| identifier.map(|one| Asked { id_type: one.id_type(), input: one.oprf_input() }));
+            .map(|(identifier, _)| identifier.map(Asked::new));
         let addressed = entry.envelopes.iter().map(|EntryEnvelope { envelope, .. }| {
             (envelope.publisher.clone(), AddressedTo { k: envelope.k, envelope_digest: envelope.digest() })
         });
@@ -574,8 +573,7 @@ impl AwaitingEvaluations {
         from: &PublisherView<'_>,
         response: &EvaluateResponse,
     ) -> Result<VerifiedEvaluation, ResponseFault> {
-        let z: Result<Vec<Element>, _> = response.z.iter().map(Element::from_bytes).collect();
-        let z = z.map_err(|_| ResponseFault::ElementInvalid)?;
+        let z = Element::from_bytes_batch(&response.z).map_err(|_| ResponseFault::ElementInvalid)?;
         let c2: Vec<Element> = self.core.items.iter().map(|item| item.c2).collect();
         let ctx = EvaluationContext {
             chain_id: &self.core.chain_id,
@@ -594,15 +592,32 @@ impl AwaitingEvaluations {
     /// # Errors
     /// [`OprfError`] when the publisher's K_Y is another key's; the answer is `malformed`.
     pub fn outputs(&self, response: &VerifiedResponse, subject: usize) -> Result<Vec<AskedOutput>, OprfError> {
+        Ok(self.outputs_of(response, subject..subject + 1)?.pop().unwrap_or_default())
+    }
+
+    /// [`outputs`](Self::outputs) of each of these subjects, many at a time.
+    ///
+    /// # Errors
+    /// As [`outputs`](Self::outputs), when any item has one.
+    pub fn outputs_of(
+        &self,
+        response: &VerifiedResponse,
+        subjects: Range<usize>,
+    ) -> Result<Vec<Vec<AskedOutput>>, OprfError> {
         let width = self.core.shape.width();
-        let items = subject * width..(subject + 1) * width;
-        let mut outputs = Vec::with_capacity(width);
-        for index in items {
-            let (Some(Some(asked)), Some(secret)) = (self.asked.get(index), self.secrets.get(index)) else { continue };
-            let output = response.evaluation.unblind(index, &asked.input, secret, &response.k_y)?;
-            outputs.push(AskedOutput { id_type: asked.id_type, output });
+        let real = |index: usize| Some((self.asked.get(index)?.as_ref()?, self.secrets.get(index)?));
+        let items: Vec<Unblinding<'_>> = (subjects.start * width..subjects.end * width)
+            .filter_map(|index| real(index).map(|(asked, secret)| Unblinding { index, input: &asked.input, secret }))
+            .collect();
+        let outputs = response.evaluation.unblind_batch(&items, &response.k_y)?;
+        let mut of_subjects: Vec<Vec<AskedOutput>> = subjects.clone().map(|_| Vec::with_capacity(width)).collect();
+        for (item, output) in items.iter().zip(outputs) {
+            let place = item.index / width - subjects.start;
+            if let (Some(subject), Some((asked, _))) = (of_subjects.get_mut(place), real(item.index)) {
+                subject.push(AskedOutput { id_type: asked.id_type, output });
+            }
         }
-        Ok(outputs)
+        Ok(of_subjects)
     }
 }
 

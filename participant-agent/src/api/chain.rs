@@ -53,7 +53,7 @@ fn status_of(context: &Context) -> Value {
     let mut finality = context.node.finality_latency();
     finality.sort_unstable();
     let at = |share: usize| finality.get(finality.len() * share / 100).or(finality.last()).copied();
-    let checks = context.lender.as_ref().map(|lender| lender.traffic.per_request());
+    let traffic = context.lender.as_ref().map(|lender| &lender.traffic);
     json!({
         "network": genesis.network,
         "chain_id": context.chain_id,
@@ -76,9 +76,17 @@ fn status_of(context: &Context) -> Value {
         "window": genesis.policy.window_at(genesis.genesis_time_s, view.time_s()),
         "logged_through": logged_through(context, &view),
         "mempool": context.ledger.mempool().len(),
-        "lender_traffic": checks.map(|(requests, sent, received)| json!({
-            "requests": requests, "sent_per_check": sent, "received_per_check": received,
-        })),
+        "lender_traffic": traffic.map(|traffic| {
+            let (checks, chunks) = (traffic.checks.so_far(), traffic.chunks.so_far());
+            json!({
+                "requests": checks.requests,
+                "sent_per_check": checks.sent / checks.requests.max(1),
+                "received_per_check": checks.received / checks.requests.max(1),
+                "screened_items": chunks.items,
+                "screening_sent": chunks.sent,
+                "screening_received": chunks.received,
+            })
+        }),
     })
 }
 

@@ -18,6 +18,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
+use crate::records::drawn::DrawProgress;
+
 /// Most applicants in one screening.
 pub const MAX_APPLICANTS: usize = 250_000;
 
@@ -418,6 +420,9 @@ pub struct PublicationStatus {
     pub height: Option<Height>,
     /// Whether the period's snapshot is sealed.
     pub sealed: bool,
+    /// How far the rows that are drawn now are, of this publication and whatever else waits; absent when none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<DrawProgress>,
     /// How far the commitments of its records are; absent while they are not planned. Nothing waits for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitments: Option<CommitmentProgress>,

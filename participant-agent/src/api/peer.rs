@@ -46,7 +46,7 @@ pub(super) async fn evaluate(context: Arc<Context>, call: Call) -> Answered {
     if !context.member.roles.publisher {
         return Err(Problem::new(ProblemKind::NotFound));
     }
-    let answer = responder::answer(&context, peer, &call.body).await;
+    let answer = responder::answer(&context, peer, call.body.clone()).await;
     message(answer.map_err(not_answered)?, RESPONSE_TYPE)
 }
 

@@ -13,6 +13,7 @@ use super::words;
 use crate::api::auth::Role;
 use crate::api::models::{PublicationStatus, Started, WorkState};
 use crate::api::publications::MAX_BODY;
+use crate::records::drawn::DrawProgress;
 
 const POLL: Duration = Duration::from_millis(100);
 /// Rejected rows that are listed.
@@ -90,7 +91,13 @@ async fn wait(api: &LocalApi, id: &str, bar: &ProgressBar) -> Result<Publication
             return Ok(status);
         }
         let waits = status.waiting_for.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        bar.set_message(format!("{} records accepted, {} batches{waits}", status.accepted, status.batches));
+        match status.rows {
+            Some(DrawProgress { drawn, total, rows_per_s, seconds_left }) if drawn < total => {
+                let left = seconds_left.map(|s| format!(", {s} s left")).unwrap_or_default();
+                bar.set_message(format!("{drawn} of {total} rows drawn, {rows_per_s} a second{left}{waits}"));
+            }
+            _ => bar.set_message(format!("{} records accepted, {} batches{waits}", status.accepted, status.batches)),
+        }
         bar.tick();
         tokio::time::sleep(POLL).await;
     }

@@ -29,7 +29,7 @@ pub const OPTIONAL_COLUMNS: [&str; 3] = ["name", "mobile", "source_ref"];
 const PROGRESS_EVERY: u64 = 4096;
 
 /// What a file of records holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ingested {
     /// Record number and record, in the order of the file, without duplicates.
     pub accepted: Vec<(u64, Record)>,

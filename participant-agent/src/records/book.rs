@@ -183,13 +183,13 @@ impl Book {
         let records = waiting
             .filter_map(|(place, held)| {
                 let slot = slots.take(held.record.identifier()).ok()?;
-                Some(PendingRow { place: place as u64, held: held.clone(), slot })
+                Some(PendingRow { place: place as u64, slot })
             })
             .collect();
         PendingRows { records, records_until: self.records.len() as u64, next_batch: book.planned() }
     }
 
-    fn held(&self, place: u64) -> Option<&HeldRecord> {
+    pub(super) fn held(&self, place: u64) -> Option<&HeldRecord> {
         self.records.get(usize::try_from(place).ok()?)
     }
 
@@ -225,12 +225,12 @@ impl Book {
         key_serial: u32,
         pending: &PendingRows,
         tags: &[Tag],
-        batches: &[RowBatch],
+        batches: Vec<RowBatch>,
         padding_seed: &SecretBytes<32>,
     ) -> Result<(), RecordsError> {
         let planned: Vec<PlannedBatch> = (pending.next_batch..)
             .zip(batches)
-            .map(|(batch_seq, batch)| PlannedBatch {
+            .map(|(batch_seq, batch): (u32, RowBatch)| PlannedBatch {
                 batch_seq,
                 count: batch.count(),
                 root: batch.root(),
@@ -239,20 +239,20 @@ impl Book {
             .collect();
         let taken = |(row, tag): (&PendingRow, &Tag)| TakenSlot { place: row.place, slot: row.slot, tag: *tag };
         let slots: Vec<TakenSlot> = pending.records.iter().zip(tags).map(taken).collect();
-        let entries: Vec<Entry> = planned
-            .iter()
-            .cloned()
-            .map(Entry::Batch)
-            .chain(slots.chunks(SLOTS_PER_ENTRY).map(|chunk| Entry::Slots(chunk.to_vec())))
-            .chain([Entry::Plan(PlanEntry {
-                period,
-                key_serial,
-                records_until: pending.records_until,
-                batches: planned.len() as u64,
-                slots: slots.len() as u64,
-                padding_seed: padding_seed.expose(|seed| *seed),
-            })])
-            .collect();
+        // one by one: a frame of all batches would hold them twice
+        for batch in &planned {
+            self.journal.append(&Entry::Batch(batch.clone()))?;
+        }
+        let closing = PlanEntry {
+            period,
+            key_serial,
+            records_until: pending.records_until,
+            batches: planned.len() as u64,
+            slots: slots.len() as u64,
+            padding_seed: padding_seed.expose(|seed| *seed),
+        };
+        let slot_entries = slots.chunks(SLOTS_PER_ENTRY).map(|chunk| Entry::Slots(chunk.to_vec()));
+        let entries: Vec<Entry> = slot_entries.chain([Entry::Plan(closing)]).collect();
         self.journal.append_all(&entries)?;
         self.apply_plan(period, key_serial, pending.records_until, planned, slots);
         Ok(())

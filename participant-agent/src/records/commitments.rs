@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 
 use riskveil_crypto::{Digest32, SecretBytes};
-use riskveil_exchange::publish::{CommitmentOpening, PublishError, UnprovenBatch, plan_commitments};
+use riskveil_exchange::publish::{CommitmentOpening, PublishError, UnprovenBatch, commitment, plan_commitments};
 use serde::{Deserialize, Serialize};
 
 use super::HeldRecord;
@@ -81,7 +81,8 @@ impl CommitmentPlan {
 }
 
 fn open(records: &[HeldRecord]) -> Vec<CommitmentOpening> {
-    records.iter().map(|held| held.seed.open(&held.record)).collect()
+    let records: Vec<_> = records.iter().map(|held| (&held.record, &held.seed)).collect();
+    commitment::open_batch(&records)
 }
 
 impl fmt::Debug for CommitmentPlan {

@@ -1,8 +1,9 @@
 //! A publisher's records and the batches they went into: an encrypted journal, and the book in memory that it rebuilds.
 //!
 //! - **Place**: A2 (a record is durable before its file is acknowledged), A4 (rows are durable before a batch is signed)
-//! - **Shapes**: records stand in the order of acceptance, each with a commitment seed of its own; a plan covers every record before `records_until` that is live, so
-//!   what is not published yet is always a suffix
+//! - **Shapes**: records stand in the order of acceptance, each with a commitment seed of its own; a plan covers every record before
+//!   `records_until` that is live, so what is not published yet is always a suffix. Records and the batches that are not on
+//!   chain yet are in memory: some 700 bytes a record
 //! - **Invariants**: a publication without its closing entry, and batches without their closing plan, never happened: nothing of
 //!   them was acknowledged or signed. A planned row is never drawn again: after a restart the same bytes are sent
 //! - **Errors**: [`RecordsError`] (disk)
@@ -11,12 +12,13 @@
 
 mod book;
 mod commitments;
+pub mod drawn;
 mod stored;
 
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use riskveil_crypto::at_rest::AtRestKey;
 use riskveil_crypto::fingerprint::Tag;
@@ -27,6 +29,7 @@ use riskveil_exchange::record::{Record, RejectReason};
 use serde::{Deserialize, Serialize};
 
 use self::book::{Book, PeriodBook, batches_of};
+use self::drawn::{DrawProgress, DrawnRows};
 pub use self::commitments::{CommitmentPlan, MAX_PLAN_RECORDS, PlannedCommitments};
 use crate::ingest::csv::Ingested;
 use crate::journal::{Journal, JournalError};
@@ -94,12 +97,10 @@ pub struct HeldRecord {
 }
 
 /// A record that waits to be published under a key.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingRow {
     /// Its place in the book.
     pub place: u64,
-    /// The record.
-    pub held: HeldRecord,
     /// The slot it takes.
     pub slot: u8,
 }
@@ -127,20 +128,35 @@ pub struct PendingRows {
     pub next_batch: u32,
 }
 
-/// A publisher's records and plans.
+/// A publisher's records and plans; a cheap clone handle.
+#[derive(Clone)]
 pub struct RecordBook {
-    inner: Mutex<Book>,
+    inner: Arc<Mutex<Book>>,
+    drawn: Arc<Mutex<DrawnRows>>,
 }
 
 impl RecordBook {
-    /// Opens `records.log` in the directory of journals and rebuilds the book.
+    /// Opens `records.log` and `drawn.log` in the directory of journals and rebuilds the book; `key_of` is asked for the key of a
+    /// journal by its name.
     ///
     /// # Errors
-    /// [`RecordsError`] when the journal is damaged or contradicts itself.
-    pub fn open(journals: &Path, key: AtRestKey) -> Result<Self, RecordsError> {
-        let opened = Journal::open(journals, JOURNAL_NAME, key)?;
+    /// [`RecordsError`] when a journal is damaged or contradicts itself.
+    pub fn open(journals: &Path, key_of: impl Fn(&'static str) -> AtRestKey) -> Result<Self, RecordsError> {
+        let opened = Journal::open(journals, JOURNAL_NAME, key_of(JOURNAL_NAME))?;
         let book = Book::rebuild(opened.journal, opened.entries)?;
-        Ok(Self { inner: Mutex::new(book) })
+        let drawn = DrawnRows::open(journals, key_of(drawn::JOURNAL_NAME))?;
+        Ok(Self { inner: Arc::new(Mutex::new(book)), drawn: Arc::new(Mutex::new(drawn)) })
+    }
+
+    /// How far the rows that are being drawn are; none while they are sorted and when there are none.
+    #[must_use]
+    pub fn drawing(&self) -> Option<DrawProgress> {
+        self.drawn.try_lock().ok()?.progress()
+    }
+
+    /// The rows that are drawn and not planned.
+    pub fn drawn(&self) -> MutexGuard<'_, DrawnRows> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the records of a file that are new; durable when it returns. The same file again changes nothing, the same id
@@ -172,10 +188,17 @@ impl RecordBook {
         key_serial: u32,
         pending: &PendingRows,
         tags: &[Tag],
-        batches: &[RowBatch],
+        batches: Vec<RowBatch>,
         padding_seed: &SecretBytes<32>,
     ) -> Result<(), RecordsError> {
         self.lock().plan(period, key_serial, pending, tags, batches, padding_seed)
+    }
+
+    /// The records of these rows, in their order.
+    #[must_use]
+    pub fn held_of(&self, rows: &[PendingRow]) -> Vec<HeldRecord> {
+        let inner = self.lock();
+        rows.iter().filter_map(|row| inner.held(row.place).cloned()).collect()
     }
 
     /// The record behind a row that was planned here in this period; plans are kept until the period after it is over.
@@ -231,12 +254,11 @@ impl RecordBook {
         Some(before..inner.publications[at].records_until)
     }
 
-    /// The planned batches under this key from number `from` on.
+    /// A planned batch under this key.
     #[must_use]
-    pub fn batches_from(&self, period: Period, key_serial: u32, from: u32) -> Vec<PlannedBatch> {
+    pub fn batch(&self, period: Period, key_serial: u32, batch_seq: u32) -> Option<PlannedBatch> {
         let inner = self.lock();
-        let Some(book) = inner.periods.get(&(period, key_serial)) else { return Vec::new() };
-        book.batches.iter().filter(|batch| batch.batch_seq >= from).cloned().collect()
+        inner.periods.get(&(period, key_serial))?.batches.get(usize::try_from(batch_seq).ok()?).cloned()
     }
 
     /// How many batches are planned under this key.
@@ -320,12 +342,6 @@ impl fmt::Debug for HeldRecord {
 impl fmt::Debug for OwnRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OwnRow(..)")
-    }
-}
-
-impl fmt::Debug for PendingRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PendingRow({}, slot {})", self.place, self.slot)
     }
 }
 

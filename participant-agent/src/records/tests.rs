@@ -27,7 +27,11 @@ impl Files {
     }
 
     fn key(&self) -> AtRestKey {
-        self.kek.purpose_key(crate::dst::JOURNAL, JOURNAL_NAME.as_bytes())
+        self.key_of(JOURNAL_NAME)
+    }
+
+    fn key_of(&self, name: &str) -> AtRestKey {
+        self.kek.purpose_key(crate::dst::JOURNAL, name.as_bytes())
     }
 
     fn path(&self) -> &Path {
@@ -35,7 +39,7 @@ impl Files {
     }
 
     fn open(&self) -> RecordBook {
-        RecordBook::open(self.path(), self.key()).unwrap()
+        RecordBook::open(self.path(), |name| self.key_of(name)).unwrap()
     }
 }
 
@@ -58,13 +62,17 @@ fn rows(count: usize) -> Vec<Row> {
     (0u32..).take(count).map(|at| padding_row(&seed, at)).collect()
 }
 
+fn payloads(book: &RecordBook) -> Vec<Vec<u8>> {
+    (0..book.planned(PERIOD, 0)).map(|seq| book.batch(PERIOD, 0, seq).unwrap().payload).collect()
+}
+
 fn plan(book: &RecordBook) -> PendingRows {
     let pending = book.pending(PERIOD, 0, |_| true);
     let seed = SecretBytes::random(&mut OsRng);
     let rows = rows(pending.records.len());
     let tags: Vec<Tag> = rows.iter().map(|row| row.tag).collect();
     let batches = plan_batches(rows, &seed, 64).unwrap();
-    book.plan(PERIOD, 0, &pending, &tags, &batches, &seed).unwrap();
+    book.plan(PERIOD, 0, &pending, &tags, batches.clone(), &seed).unwrap();
     pending
 }
 
@@ -76,13 +84,13 @@ fn the_same_file_again_changes_nothing_and_slots_go_on_over_a_restart() {
     assert_eq!((first.accepted, first.duplicates), (3, 0));
     let slots: Vec<u8> = plan(&book).records.iter().map(|row| row.slot).collect();
     assert_eq!(slots, [0, 1, 0]);
-    let sent: Vec<Vec<u8>> = book.batches_from(PERIOD, 0, 0).into_iter().map(|batch| batch.payload).collect();
+    let sent: Vec<Vec<u8>> = payloads(&book);
     drop(book);
 
     let book = files.open();
     let again = accept(&book, "b", &[("13812345678", 2), ("13812345678", 3)]);
     assert_eq!((again.accepted, again.duplicates), (1, 1));
-    let resent: Vec<Vec<u8>> = book.batches_from(PERIOD, 0, 0).into_iter().map(|batch| batch.payload).collect();
+    let resent: Vec<Vec<u8>> = payloads(&book);
     assert_eq!(resent, sent, "planned rows are never drawn again");
     let pending = book.pending(PERIOD, 0, |_| true);
     assert_eq!(pending.records.iter().map(|row| row.slot).collect::<Vec<_>>(), [2]);
@@ -148,9 +156,9 @@ fn a_plan_that_skips_a_batch_number_is_a_contradiction() {
     pending.next_batch = 7;
     let seed = SecretBytes::random(&mut OsRng);
     let batches = plan_batches(rows(1), &seed, 64).unwrap();
-    book.plan(PERIOD, 0, &pending, &[], &batches, &seed).unwrap();
+    book.plan(PERIOD, 0, &pending, &[], batches, &seed).unwrap();
     drop(book);
-    let reopened = RecordBook::open(files.path(), files.key());
+    let reopened = RecordBook::open(files.path(), |name| files.key_of(name));
     assert!(matches!(reopened, Err(RecordsError::Contradiction { .. })));
 }
 
@@ -204,7 +212,7 @@ fn a_plan_of_commitments_that_skips_a_record_or_a_batch_is_a_contradiction() {
         let batches = plan_commitments(Vec::new(), &seed, 64).unwrap();
         book.plan_commitments(CommitmentPlan::new(from..2, first_batch, &batches, &seed)).unwrap();
         drop(book);
-        let reopened = RecordBook::open(files.path(), files.key());
+        let reopened = RecordBook::open(files.path(), |name| files.key_of(name));
         assert!(matches!(reopened, Err(RecordsError::Contradiction { .. })));
     }
 }
@@ -219,7 +227,7 @@ fn the_record_behind_a_row_is_found_by_its_tag_over_a_restart_and_no_other() {
     let rows = rows(2);
     let tags: Vec<Tag> = rows.iter().map(|row| row.tag).collect();
     let batches = plan_batches(rows, &seed, 64).unwrap();
-    book.plan(PERIOD, 0, &pending, &tags, &batches, &seed).unwrap();
+    book.plan(PERIOD, 0, &pending, &tags, batches.clone(), &seed).unwrap();
     assert!(book.by_tag(PERIOD, &tags[1]).unwrap().commitment_batches.is_none());
     plan_due(&book, 2);
     drop(book);

@@ -92,25 +92,49 @@ pub struct Took {
     pub ask: Duration,
 }
 
-/// Bodies of single checks, requests and responses, over all publishers.
+/// What this lender sent and received.
 #[derive(Debug, Default)]
-pub struct CheckTraffic {
+pub struct Traffic {
+    /// Single checks.
+    pub checks: Bodies,
+    /// Screening chunks.
+    pub chunks: Bodies,
+}
+
+/// Bodies of answered requests and of their responses, over all publishers.
+#[derive(Debug, Default)]
+pub struct Bodies {
     requests: AtomicU64,
+    items: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
 }
 
-impl CheckTraffic {
-    /// (requests answered, mean bytes of a request, mean bytes of a response).
+/// [`Bodies`] at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodiesSoFar {
+    /// Requests answered.
+    pub requests: u64,
+    /// Items in them, dummies included.
+    pub items: u64,
+    /// Bytes of requests.
+    pub sent: u64,
+    /// Bytes of responses.
+    pub received: u64,
+}
+
+impl Bodies {
+    /// The sums so far.
     #[must_use]
-    pub fn per_request(&self) -> (u64, u64, u64) {
-        let requests = self.requests.load(Ordering::Relaxed);
-        let mean = |sum: &AtomicU64| sum.load(Ordering::Relaxed) / requests.max(1);
-        (requests, mean(&self.sent), mean(&self.received))
+    pub fn so_far(&self) -> BodiesSoFar {
+        let read = |sum: &AtomicU64| sum.load(Ordering::Relaxed);
+        let [requests, items, sent, received] = [&self.requests, &self.items, &self.sent, &self.received].map(read);
+        BodiesSoFar { requests, items, sent, received }
     }
 
-    fn count(&self, sent: usize, received: usize) {
+    fn count(&self, items: usize, sent: usize, received: usize) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.items.fetch_add(items as u64, Ordering::Relaxed);
         self.sent.fetch_add(sent as u64, Ordering::Relaxed);
         self.received.fetch_add(received as u64, Ordering::Relaxed);
     }
@@ -239,8 +263,10 @@ async fn ask_one(
             return (to.publisher, Heard::Nothing(not_reached(&error)), None);
         }
     };
-    if let (Shape::Check, Some(lender)) = (state.core().shape, &context.lender) {
-        lender.traffic.count(sent_bytes, bytes.len());
+    if let Some(lender) = &context.lender {
+        let shape = state.core().shape;
+        let bodies = if shape == Shape::Check { &lender.traffic.checks } else { &lender.traffic.chunks };
+        bodies.count(shape.item_count(), sent_bytes, bytes.len());
     }
     let state = state.clone();
     let verify = move || {

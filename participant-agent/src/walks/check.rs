@@ -144,8 +144,11 @@ async fn judge_all(
     as_of: Day,
 ) -> (BTreeMap<MemberId, ResponderAnswer>, Settled) {
     let judge = move || {
-        let answer = |publisher: &MemberId| settled.judgement.answer(&context, &settled.asked, publisher, 0, as_of);
-        let answers = settled.asked.heard.keys().map(|publisher| (publisher.clone(), answer(publisher))).collect();
+        let answers_of = |publisher: &MemberId| {
+            let answers = settled.judgement.answers(&context, &settled.asked, publisher, 1, as_of);
+            answers.into_iter().map(|answer| (publisher.clone(), answer)).collect::<Vec<_>>()
+        };
+        let answers = settled.asked.heard.keys().flat_map(answers_of).collect();
         Ok::<_, std::convert::Infallible>((answers, settled))
     };
     match blocking(judge).await {

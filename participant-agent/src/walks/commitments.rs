@@ -32,7 +32,8 @@ use riskveil_exchange::publish::{RecordCommitment, UnprovenBatch};
 use serde::{Deserialize, Serialize};
 
 use super::publisher::Publisher;
-use super::{PublishError, background};
+use super::PublishError;
+use super::background::{self, Priority};
 use crate::api::models::CommitmentProgress;
 use crate::context::Context;
 use crate::journal::{Journal, JournalError};
@@ -309,7 +310,9 @@ async fn prove(context: &Context, prover: &Prover, batch_seq: u32, batch: &Arc<U
     let missing = prover.unproven(batch_seq, batch.chunk_count());
     let mut left = missing.len();
     let mut running =
-        background::run(missing, move |chunk| proving.prove_chunk(&chain_id, &publisher, chunk, &mut OsRng));
+        background::run(Priority::Background, missing.into_iter(), move |chunk| {
+            (chunk, proving.prove_chunk(&chain_id, &publisher, chunk, &mut OsRng))
+        });
     let mut before = Instant::now();
     while let Some((chunk, proof)) = running.next().await {
         let (Ok(proof), Ok(chunk)) = (proof, u32::try_from(chunk)) else { return Err(Failed::Interrupted) };

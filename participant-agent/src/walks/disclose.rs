@@ -273,7 +273,7 @@ fn facts(
     let counted = view.period_key(key.period, &key.publisher).map_or(0, |state| state.batch_count);
     let batch_count = counted_at(view, key.period, &key.publisher, counted, kept.judged_height);
     let index = context.ledger.index();
-    let rows = ReplicaRows { index, period: key.period, publisher: &key.publisher, batch_count };
+    let rows = ReplicaRows::new(index, key.period, &key.publisher, batch_count);
     let mut facts = Vec::new();
     let no_hit = |_| DiscloseError::NoHit { publisher: key.publisher.clone() };
     for asked in state.outputs(evaluated, 0).map_err(no_hit)? {

@@ -37,9 +37,18 @@ pub enum PublishError {
     /// The period ended meanwhile.
     #[error("period {0} ended meanwhile; the records are published in the next one")]
     PeriodOver(Period),
+    /// The agent's own work ended early.
+    #[error("the work was interrupted")]
+    Interrupted,
     /// This replica does not hold what its own state counts.
     #[error("this replica's index does not hold every batch that its state counts")]
     NotReplicated,
+}
+
+impl From<JournalError> for PublishError {
+    fn from(error: JournalError) -> Self {
+        Self::Records(error.into())
+    }
 }
 
 /// Why nothing was asked, or nothing can be told.

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use riskveil_chain::index::RowIndex;
+use riskveil_chain::index::{RowIndex, Rows};
 use riskveil_chain::state::view::{FinalizedView, StateRead};
 use riskveil_crypto::Digest32;
 use riskveil_crypto::fingerprint::Tag;
 use riskveil_exchange::ids::{Height, MemberId, Period};
 use riskveil_exchange::publish::PeriodKeyId;
-use riskveil_exchange::query::answer::{MalformedReason, ResponderAnswer, answer_subject};
+use riskveil_exchange::query::answer::{MalformedReason, ResponderAnswer, answer_subjects};
 use riskveil_exchange::query::clear::{Conditions, KeyAtHeight, TIP_WAIT_S};
 use riskveil_exchange::query::lookup::{FoundRow, IndexUnavailable, IndexView};
 use riskveil_exchange::query::refusal::RefusalReason;
@@ -117,23 +117,26 @@ async fn own_hash(context: &Context, view: &FinalizedView, asked: &Asked, height
 }
 
 impl Judgement {
-    /// One publisher's answer about one subject of the question.
+    /// One publisher's answer about each of the first `subjects` subjects of the question.
     #[must_use]
-    pub fn answer(
+    pub fn answers(
         &self,
         context: &Context,
         asked: &Asked,
         publisher: &MemberId,
-        subject: usize,
+        subjects: usize,
         as_of: Day,
-    ) -> ResponderAnswer {
-        match asked.heard.get(publisher) {
-            Some(Heard::Evaluated(response)) => self.judge(context, asked, publisher, response, subject, as_of),
+    ) -> Vec<ResponderAnswer> {
+        let same = match asked.heard.get(publisher) {
+            Some(Heard::Evaluated(response)) => {
+                return self.judge(context, asked, publisher, response, subjects, as_of);
+            }
             Some(Heard::Refused(refusal)) => ResponderAnswer::Refused(refusal.reason),
             Some(Heard::Faulty(_)) => ResponderAnswer::Malformed(MalformedReason::Response),
             Some(Heard::Nothing(reason)) => ResponderAnswer::Unavailable(*reason),
             None => ResponderAnswer::Unavailable(riskveil_exchange::query::UnavailableReason::NotReached),
-        }
+        };
+        vec![same; subjects]
     }
 
     fn judge(
@@ -142,9 +145,9 @@ impl Judgement {
         asked: &Asked,
         publisher: &MemberId,
         response: &VerifiedResponse,
-        subject: usize,
+        subjects: usize,
         as_of: Day,
-    ) -> ResponderAnswer {
+    ) -> Vec<ResponderAnswer> {
         let (view, period) = (&self.view, asked.period);
         let key = view.period_key(period, publisher);
         let bound = view.binding(period, publisher, asked.state.core().audit_key_id).is_some();
@@ -175,8 +178,8 @@ impl Judgement {
             period,
             key_serial: key.as_ref().map_or(0, |key| key.key_serial),
         };
-        let rows = ReplicaRows { index, period, publisher, batch_count: counted };
-        answer_subject(&asked.state, subject, response, &at, &id, &rows, as_of)
+        let rows = ReplicaRows::new(index, period, publisher, counted);
+        answer_subjects(&asked.state, 0..subjects, response, &at, &id, &rows, as_of)
     }
 }
 
@@ -193,19 +196,19 @@ pub(super) fn counted_at(
     counted.saturating_sub(u32::try_from(above).unwrap_or(u32::MAX))
 }
 
-/// The replica's rows of one publisher as of the judged height.
-pub(super) struct ReplicaRows<'a> {
-    pub(super) index: &'a RowIndex,
-    pub(super) period: Period,
-    pub(super) publisher: &'a MemberId,
-    pub(super) batch_count: u32,
+/// The replica's rows of one publisher as of the judged height; none if they are not whole.
+pub(super) struct ReplicaRows(Option<Rows>);
+
+impl ReplicaRows {
+    pub(super) fn new(index: &RowIndex, period: Period, publisher: &MemberId, batch_count: u32) -> Self {
+        Self(index.rows(period, publisher, batch_count).ok())
+    }
 }
 
-impl IndexView for ReplicaRows<'_> {
+impl IndexView for ReplicaRows {
     fn lookup(&self, tag: &Tag) -> Result<Option<FoundRow>, IndexUnavailable> {
-        let found =
-            self.index.lookup(self.period, self.publisher, self.batch_count, tag).map_err(|_| IndexUnavailable)?;
-        Ok(found.map(|found| FoundRow {
+        let rows = self.0.as_ref().ok_or(IndexUnavailable)?;
+        Ok(rows.lookup(tag).map(|found| FoundRow {
             row: found.row,
             batch_seq: found.batch_seq,
             position: found.position,

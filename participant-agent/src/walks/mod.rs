@@ -5,11 +5,12 @@
 //! - **Source**: DESIGN.md section 4; HOUSE_STYLE.md section 3
 
 pub mod ask;
-mod background;
+pub mod background;
 pub mod check;
 pub mod commitments;
 pub mod disclose;
 pub mod disclosures;
+pub mod draw;
 pub mod error;
 pub mod evidence;
 pub mod jobs;

@@ -46,11 +46,11 @@ pub async fn accept(book: &RecordBook, id: String, file: Bytes, as_of: Day) -> R
 pub async fn publish_pending(context: &Context, book: &RecordBook) -> Result<Height, PublishError> {
     // the key of the period (the next one during the freeze), announced and bound to every audit key
     let key = period_keys::ensure(context, period_keys::target(context, &context.ledger.view())).await?;
-    // A3: record -> row (fingerprint, slot, sealed label), on all cores
+    // A3: record -> row (fingerprint, slot, sealed label), on all cores, resumed where a stop left it
     let pending = book.pending(key.id.period, key.id.key_serial, |record| rows::is_live(context, record));
-    let drawn = rows::draw(context, &key, &pending).await?;
+    let drawn = rows::draw(context, &key, book, pending).await?;
     // A4: rows -> padded, sorted batches, durable before anything is signed
-    rows::plan(context, &key, book, &pending, drawn).await?;
+    rows::plan(context, &key, book, &drawn)?;
     // A5: batch -> signed transaction, journalled, sent to every validator
     // A6, A7: ordered, executed, finalized: receipts
     let SubmittedBatches { height, .. } = rows::submit(context, &key, book).await?;

@@ -90,6 +90,7 @@ impl Publisher {
             batches: batches.map_or(0, |(first, end)| end - first),
             height: height.filter(|_| done),
             sealed: seal.is_some(),
+            rows: self.book.drawing().filter(|_| !done),
             commitments: commitments::progress(context, self, &places),
             waiting_for: self.waiting_for().or_else(|| stalled(context)).filter(|_| !done),
         })

@@ -25,7 +25,7 @@ use riskveil_exchange::publish::commitment::Attribute;
 use riskveil_exchange::publish::commitment_batch::{CHUNK, RangeProofInvalid, verify_chunk};
 use serde::{Deserialize, Serialize};
 
-use super::background;
+use super::background::{self, Priority};
 use crate::context::Context;
 use crate::journal::{Journal, JournalError};
 
@@ -235,9 +235,9 @@ async fn verify(context: &Context, publisher: &MemberId, batch_seq: u32, batch: 
     let payload = Arc::new(payload);
     let began = Instant::now();
     let mut running =
-        background::run((0..chunks).collect(), move |chunk| verify_chunk(&chain_id, &of, &payload, count, chunk));
+        background::run(Priority::Background, 0..chunks, move |chunk| verify_chunk(&chain_id, &of, &payload, count, chunk));
     let (mut done, mut invalid) = (0, None::<RangeProofInvalid>);
-    while let Some((_, verified)) = running.next().await {
+    while let Some(verified) = running.next().await {
         done += 1;
         context.range_proofs.chunks.fetch_add(1, Ordering::Relaxed);
         context.metrics.range_proof_chunks.get_or_create(&[("work", "verified")]).inc();
