@@ -153,7 +153,15 @@ impl Begun {
     }
 }
 
-/// `k * C2` of each, without a proof: (k/2)*C2, doubled while it is encoded.
+/// `k * C2` of each, without a proof: what a proof costs is the difference. Nothing unblinds it.
+///
+/// # Errors
+/// [`OprfError::IdentityElement`], never for elements.
+pub fn evaluate_unproven(sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Element>, OprfError> {
+    multiply_all(kernel(), sk, c2)
+}
+
+/// `k * C2` of each: (k/2)*C2, doubled while it is encoded.
 pub(crate) fn multiply_all(kernel: Kernel, sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Element>, OprfError> {
     let half = Zeroizing::new(sk.k().expose(|k| k * Scalar::from(2u8).invert()));
     let mut z = Vec::with_capacity(c2.len());

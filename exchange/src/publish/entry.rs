@@ -8,6 +8,7 @@
 //! - **Source**: DESIGN.md section 3, "Fingerprint", "Row"
 
 use rand_core::{CryptoRng, RngCore};
+use riskveil_crypto::Digest32;
 use riskveil_crypto::fingerprint::{SlotKeys, derive_slot};
 use riskveil_crypto::label::{self, Row};
 use riskveil_crypto::oprf::{OprfSecretKey, PrfOutput};
@@ -51,6 +52,8 @@ pub struct SlottedRecord<'a> {
     pub record: &'a Record,
     /// What its commitment comes from.
     pub seed: &'a CommitmentSeed,
+    /// The commitment's leaf.
+    pub leaf: &'a Digest32,
     /// The slot.
     pub slot: u8,
 }
@@ -83,10 +86,10 @@ pub fn draw_rows(
     let numbers: Vec<u8> = records.iter().map(|one| one.slot).collect();
     let slots =
         SlotKeys::new(&outputs, &key.salt()).derive(&numbers).map_err(|_| PublishError::TooManyRecords)?;
-    let sources: Vec<(&Record, &CommitmentSeed)> = records.iter().map(|one| (one.record, one.seed)).collect();
+    let commitments: Vec<(&CommitmentSeed, &Digest32)> = records.iter().map(|one| (one.seed, one.leaf)).collect();
     let labels: Vec<Zeroizing<[u8; label::LABEL_LEN]>> = records
         .iter()
-        .zip(links(key, &sources))
+        .zip(links(key, &commitments))
         .map(|(one, link)| Label::new(one.record, telling.level, telling.retention_years, link).encode())
         .collect();
     Ok(label::seal_labels(&slots, &key.label_aad_prefix(), &labels, rng))

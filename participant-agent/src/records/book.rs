@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use rand::rngs::OsRng;
 use riskveil_crypto::fingerprint::{MAX_SLOTS, Tag};
 use riskveil_crypto::{Digest32, SecretBytes, digest};
 use riskveil_exchange::ids::Period;
-use riskveil_exchange::publish::{CommitmentSeed, RowBatch, SlotBook};
+use riskveil_exchange::publish::{RowBatch, SlotBook};
 use riskveil_exchange::record::{MAX_RECORDS_PER_IDENTIFIER, Record, RejectReason};
 use serde::{Deserialize, Serialize};
 
@@ -118,13 +117,20 @@ impl Book {
         self.periods.retain(|(planned, _), _| planned.next() >= period);
     }
 
-    pub(super) fn accept(&mut self, id: String, digest: Digest32, file: Ingested) -> Result<Publication, RecordsError> {
+    /// Takes those of the records that `arrived` that are new; `file` says what else the file held.
+    pub(super) fn accept(
+        &mut self,
+        id: String,
+        digest: Digest32,
+        arrived: Vec<(u64, HeldRecord)>,
+        file: Ingested,
+    ) -> Result<Publication, RecordsError> {
         let mut taken: Vec<(Digest32, Digest32, HeldRecord)> = Vec::new();
         let mut added: HashMap<Digest32, usize> = HashMap::new();
         let mut rejected: Vec<_> = file.rejected.iter().map(|row| (row.record_number, row.reason)).collect();
         let mut duplicates = file.duplicates;
-        for (number, record) in file.accepted {
-            let (same, identifier) = keys(&record);
+        for (number, held_record) in arrived {
+            let (same, identifier) = keys(&held_record.record);
             if self.same.contains(&same) {
                 duplicates += 1;
                 continue;
@@ -136,8 +142,7 @@ impl Book {
                 continue;
             }
             *count += 1;
-            let seed = CommitmentSeed::random(&mut OsRng);
-            taken.push((same, identifier, HeldRecord { record, seed }));
+            taken.push((same, identifier, held_record));
         }
         rejected.sort_unstable();
         let publication = Publication {

@@ -16,15 +16,17 @@ pub mod drawn;
 mod stored;
 
 use std::fmt;
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rand::rngs::OsRng;
 use riskveil_crypto::at_rest::AtRestKey;
 use riskveil_crypto::fingerprint::Tag;
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::ids::Period;
-use riskveil_exchange::publish::{CommitmentSeed, RowBatch};
+use riskveil_exchange::publish::{CommitmentSeed, RowBatch, commitment};
 use riskveil_exchange::record::{Record, RejectReason};
 use serde::{Deserialize, Serialize};
 
@@ -87,13 +89,36 @@ pub struct PlannedBatch {
     pub payload: Vec<u8>,
 }
 
-/// A record and the seed of its commitment.
+/// A record and its commitment.
 #[derive(Clone)]
 pub struct HeldRecord {
     /// The record, without name, mobile and source reference after a restart.
     pub record: Record,
     /// Its commitment, and what ties each period's row to it, come from this.
     pub seed: CommitmentSeed,
+    /// The commitment's leaf: computed once, when the record is accepted, for the rows of all periods.
+    pub leaf: Digest32,
+}
+
+impl HeldRecord {
+    /// These records, each with a fresh commitment; on all cores.
+    #[must_use]
+    pub fn new_all(records: Vec<Record>) -> Vec<HeldRecord> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let seeds: Vec<CommitmentSeed> = records.iter().map(|_| CommitmentSeed::random(&mut OsRng)).collect();
+        let pairs: Vec<(&Record, &CommitmentSeed)> = records.iter().zip(&seeds).collect();
+        let share = pairs.len().div_ceil(cores).max(1);
+        let leaves: Vec<Digest32> = std::thread::scope(|scope| {
+            let threads: Vec<_> = pairs.chunks(share).map(|pairs| scope.spawn(|| commitment::leaves(pairs))).collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<Digest32>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().flat_map(join).collect()
+        });
+        drop(pairs);
+        let held = records.into_iter().zip(seeds).zip(leaves);
+        held.map(|((record, seed), leaf)| HeldRecord { record, seed, leaf }).collect()
+    }
 }
 
 /// A record that waits to be published under a key.
@@ -165,10 +190,17 @@ impl RecordBook {
     /// # Errors
     /// [`RecordsError::Journal`] when the disk refuses; then nothing of the file was taken.
     pub fn accept(&self, id: String, digest: Digest32, file: Ingested) -> Result<Publication, RecordsError> {
+        if let Some(same) = self.lock().publications.iter().find(|publication| publication.id == id) {
+            return Ok(same.clone());
+        }
+        let Ingested { accepted, rejected, duplicates, blank, ignored_columns } = file;
+        let (numbers, records): (Vec<u64>, Vec<Record>) = accepted.into_iter().unzip();
+        let arrived = numbers.into_iter().zip(HeldRecord::new_all(records)).collect();
+        let rest = Ingested { accepted: Vec::new(), rejected, duplicates, blank, ignored_columns };
         let mut inner = self.lock();
         match inner.publications.iter().find(|publication| publication.id == id) {
             Some(same) => Ok(same.clone()),
-            None => inner.accept(id, digest, file),
+            None => inner.accept(id, digest, arrived, rest),
         }
     }
 

@@ -3,6 +3,7 @@
 //! - **Invariants**: `load(store(record))` is the same record with its commitment seed, without name, mobile and source reference
 //! - **Security**: personal data; cleared on drop, serialised into the encrypted journal only
 
+use riskveil_crypto::Digest32;
 use riskveil_exchange::publish::CommitmentSeed;
 use riskveil_exchange::record::{Category, Currency, Day, IdType, RawRow, Record};
 use serde::{Deserialize, Serialize};
@@ -24,10 +25,11 @@ pub(super) struct StoredRecord {
     mobile: String,
     source_ref: String,
     commitment_seed: [u8; 32],
+    leaf: Digest32,
 }
 
 /// What the journal keeps of a record.
-pub(super) fn store(HeldRecord { record, seed }: &HeldRecord) -> StoredRecord {
+pub(super) fn store(HeldRecord { record, seed, leaf }: &HeldRecord) -> StoredRecord {
     record.personal_expose(|personal| StoredRecord {
         id_type: record.identifier().id_type(),
         canonical: record.identifier().canonical_expose(str::to_owned),
@@ -40,6 +42,7 @@ pub(super) fn store(HeldRecord { record, seed }: &HeldRecord) -> StoredRecord {
         mobile: personal.mobile.to_owned(),
         source_ref: personal.source_ref.to_owned(),
         commitment_seed: seed.expose(|seed| *seed),
+        leaf: *leaf,
     })
 }
 
@@ -56,7 +59,8 @@ pub(super) fn load(stored: &StoredRecord) -> Option<HeldRecord> {
     raw.event_date = stored.event_day.to_string();
     // the dates were judged when the record was accepted
     let record = Record::parse(&raw, Day::MAX).ok()?;
-    Some(HeldRecord { record, seed: CommitmentSeed::from_bytes(stored.commitment_seed) })
+    let seed = CommitmentSeed::from_bytes(stored.commitment_seed);
+    Some(HeldRecord { record, seed, leaf: stored.leaf })
 }
 
 impl Drop for StoredRecord {

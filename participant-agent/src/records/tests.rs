@@ -54,7 +54,7 @@ fn accept(book: &RecordBook, id: &str, rows: &[(&str, u32)]) -> Publication {
 }
 
 fn held(record: Record) -> HeldRecord {
-    HeldRecord { record, seed: CommitmentSeed::random(&mut OsRng) }
+    HeldRecord::new_all(vec![record]).remove(0)
 }
 
 fn rows(count: usize) -> Vec<Row> {

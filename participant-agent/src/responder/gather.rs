@@ -1,10 +1,9 @@
 //! Single checks that arrive together are evaluated together, so that they fill the kernel's lanes and share its fixed costs.
 //!
 //! - **Place**: B4, between the rules and the response
-//! - **Shapes**: a check has 4 items and the kernel 8 lanes; at most [`MOST`] checks are evaluated at once. A chunk fills the lanes
-//!   alone and is not gathered
+//! - **Shapes**: a check has 4 items and the kernel 8 lanes. A chunk fills the lanes alone and is not gathered
 //! - **Pace**: a request that is alone under way is evaluated at once. Otherwise the first waits for those under way, at most
-//!   [`LONGEST`]
+//!   [`LONGEST`], or until [`ENOUGH`] are there
 //! - **Security**: each request keeps its own transcript, proof and signature; requests of different keys are not mixed. A lender can
 //!   make others wait for [`LONGEST`] and no longer
 
@@ -23,8 +22,8 @@ use crate::walks::blocking;
 
 /// How long a check waits for others.
 const LONGEST: Duration = Duration::from_millis(1);
-/// Most checks that are evaluated at once.
-const MOST: usize = 16;
+/// Checks that are evaluated without waiting for more.
+const ENOUGH: usize = 16;
 
 /// An admitted request.
 pub(super) struct Job {
@@ -52,7 +51,7 @@ pub(super) async fn evaluate(context: &Arc<Context>, job: Job) -> Evaluated {
     let first = {
         let mut waiting = gatherer.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push((job, done));
-        if waiting.len() >= MOST.min(context.responder.under_way()) {
+        if waiting.len() >= ENOUGH.min(context.responder.under_way()) {
             gatherer.full.notify_one();
         }
         waiting.len() == 1

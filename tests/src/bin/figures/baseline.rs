@@ -35,6 +35,13 @@ impl Baseline {
         }
     }
 
+    /// `Evaluate` of the first inputs.
+    pub(crate) fn evaluate_first(&self, count: usize) {
+        for input in &self.inputs[..count] {
+            std::hint::black_box(self.server.evaluate(input)).unwrap();
+        }
+    }
+
     /// `Blind` of each input.
     pub(crate) fn blind(&self, rng: &mut ChaCha20Rng) {
         std::hint::black_box(blind(&self.inputs, rng));

@@ -1,14 +1,16 @@
 //! Measures work in CPU time of this thread, ours and a baseline in turns, and shows the table.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use riskveil_crypto::kernel::{self, Choice};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 /// Work is repeated until a round takes this long, so that the clock's own cost does not count.
 const ROUND: Duration = Duration::from_millis(20);
-const MIN_ROUNDS: usize = 9;
+const MIN_ROUNDS: usize = 5;
 const MAX_ROUNDS: usize = 99;
 /// Wall time after which a row has had enough rounds.
 const ENOUGH: Duration = Duration::from_millis(1_500);
@@ -25,6 +27,8 @@ struct Row {
     what: &'static str,
     unit: &'static str,
     ours: Figure,
+    /// The same work by the portable kernel.
+    portable: Option<Figure>,
     baseline: Option<(&'static str, Figure)>,
 }
 
@@ -43,9 +47,9 @@ impl Table {
     }
 
     /// Times work on `units` units.
-    pub(crate) fn time(&mut self, what: &'static str, unit: &'static str, units: usize, mut ours: impl FnMut()) {
-        let [ours] = in_turns(what, units, [&mut ours]);
-        self.rows.push(Row { section: self.section, what, unit, ours, baseline: None });
+    pub(crate) fn time(&mut self, what: &'static str, unit: &'static str, units: usize, ours: impl FnMut()) {
+        let [ours, portable] = by_both(ours, |lanes, portable| in_turns(what, units, [lanes, portable]));
+        self.rows.push(Row { section: self.section, what, unit, ours, portable: Some(portable), baseline: None });
     }
 
     /// Times work on `units` units, and in turns with it the baseline on as many.
@@ -54,12 +58,14 @@ impl Table {
         what: &'static str,
         unit: &'static str,
         units: usize,
-        mut ours: impl FnMut(),
+        ours: impl FnMut(),
         name: &'static str,
         mut baseline: impl FnMut(),
     ) {
-        let [ours, baseline] = in_turns(what, units, [&mut ours, &mut baseline]);
-        self.rows.push(Row { section: self.section, what, unit, ours, baseline: Some((name, baseline)) });
+        let [ours, portable, baseline] =
+            by_both(ours, |lanes, portable| in_turns(what, units, [lanes, portable, &mut baseline]));
+        let (portable, baseline) = (Some(portable), Some((name, baseline)));
+        self.rows.push(Row { section: self.section, what, unit, ours, portable, baseline });
     }
 
     /// Notes the bytes of `units` units.
@@ -73,7 +79,7 @@ impl Table {
     ) {
         let each = |bytes: usize| Figure::Size(bytes as f64 / units as f64);
         let baseline = baseline.map(|(name, bytes)| (name, each(bytes)));
-        self.rows.push(Row { section: self.section, what, unit, ours: each(bytes), baseline });
+        self.rows.push(Row { section: self.section, what, unit, ours: each(bytes), portable: None, baseline });
     }
 
     /// One object a row.
@@ -82,7 +88,7 @@ impl Table {
             let baseline =
                 row.baseline.as_ref().map(|(name, figure)| json!({ "what": name, "figure": figure.to_json() }));
             json!({ "section": row.section, "what": row.what, "unit": row.unit, "ours": row.ours.to_json(),
-                    "baseline": baseline, "ratio": row.ratio() })
+                    "portable": row.portable.as_ref().map(Figure::to_json), "baseline": baseline, "ratio": row.ratio() })
         };
         self.rows.iter().map(row).collect()
     }
@@ -118,7 +124,8 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "One thread. Times: its CPU time, us a unit. Baseline: the voprf crate (range proofs: the bulletproofs crate), less work than"
+            "Kernel: {}. One thread. Times: its CPU time, us a unit. Portable: the same by the portable kernel. Baseline: the voprf crate (range\nproofs: the bulletproofs crate), less work than",
+            riskveil_crypto::kernel::chosen().as_str()
         )?;
         writeln!(
             f,
@@ -129,7 +136,7 @@ impl fmt::Display for Table {
             if row.section != section {
                 section = row.section;
                 let (minimum, median) = ("minimum", "median");
-                write!(f, "\n{section:<66} {minimum:>9} {median:>9} {:>10} {:>12}", "per second", "work")?;
+                write!(f, "\n{section:<66} {minimum:>9} {median:>9} {:>10} {:>12} {:>9}", "per second", "work", "portable")?;
                 writeln!(f, "   {:<25} {minimum:>9} {median:>9} {:>6}", "baseline", "ratio")?;
             }
             writeln!(f, "{row}")?;
@@ -152,6 +159,10 @@ impl fmt::Display for Row {
                 write!(f, " {:>10.0} {:>12}", 1e6 / median, format!("{rounds} x {units_per_round}"))?;
             }
             Figure::Size(_) => write!(f, " {:>10} {:>12}", "bytes", "-")?,
+        }
+        match &self.portable {
+            Some(portable) => write!(f, " {:>9.1}", portable.typical())?,
+            None => write!(f, " {:>9}", "-")?,
         }
         if let (Some((name, figure)), Some(ratio)) = (&self.baseline, self.ratio()) {
             write!(f, "   {name:<25} {figure:>9} {:>9.1} {ratio:>6.2}", figure.typical())?;
@@ -194,6 +205,21 @@ fn in_turns<const N: usize>(what: &str, units: usize, mut works: [&mut dyn FnMut
         let units_per_round = units * repeats.next().unwrap_or(1);
         Figure::Time { minimum: times[0], median: times[times.len() / 2], rounds: times.len(), units_per_round }
     })
+}
+
+/// Lends the same work twice: computed by this processor's kernel, and by the portable one.
+fn by_both<R>(work: impl FnMut(), measure: impl FnOnce(&mut dyn FnMut(), &mut dyn FnMut()) -> R) -> R {
+    let work = RefCell::new(work);
+    let by = |choice| {
+        let work = &work;
+        move || {
+            kernel::choose(choice);
+            (work.borrow_mut())();
+        }
+    };
+    let measured = measure(&mut by(Choice::Lanes), &mut by(Choice::Portable));
+    kernel::choose(Choice::Lanes);
+    measured
 }
 
 fn cpu_time_of(work: &mut dyn FnMut(), repeats: usize) -> Duration {

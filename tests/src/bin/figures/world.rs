@@ -6,7 +6,7 @@ use riskveil_chain::index::segment::{self, Segment, SegmentName};
 use riskveil_crypto::announce::{KeyBinding, bind_key};
 use riskveil_crypto::escrow::AuditKeyPair;
 use riskveil_crypto::fingerprint::Tag;
-use riskveil_crypto::oprf::OprfSecretKey;
+use riskveil_crypto::oprf::{OprfSecretKey, PrfOutput};
 use riskveil_crypto::seal::SealSecretKey;
 use riskveil_crypto::{Digest32, Element, SigningKey, VerifyingKey, digest};
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Period};
@@ -29,7 +29,7 @@ use crate::rows;
 /// Responders of a check.
 pub(crate) const PUBLISHERS: usize = 5;
 /// Records of every publisher, one of each identifier.
-pub(crate) const RECORDS: usize = 2_000;
+pub(crate) const RECORDS: usize = 8_000;
 /// 2026-07-01, Unix seconds.
 pub(crate) const GENESIS_S: u64 = 1_782_864_000;
 /// In the first log window and period.
@@ -195,9 +195,9 @@ impl World {
     /// Lender: response bytes to the number of rows found, over `subjects` subjects.
     pub(crate) fn find(&self, state: &AwaitingEvaluations, own: &Publisher, response: &[u8], subjects: usize) -> usize {
         let response = self.accept(state, own, response);
-        let outputs = (0..subjects).flat_map(|subject| state.outputs(&response, subject).unwrap());
-        let salt = own.key.salt();
-        outputs.map(|asked| lookup::walk(&asked.output, &salt, &own.replica).unwrap().len()).sum()
+        let outputs = state.outputs_of(&response, 0..subjects).unwrap().into_iter().flatten();
+        let outputs: Vec<PrfOutput> = outputs.map(|asked| asked.output).collect();
+        lookup::walk_all(&outputs, &own.key.salt(), &own.replica).into_iter().map(|walk| walk.unwrap().len()).sum()
     }
 
     /// The lender and the publishers as the genesis names them.
@@ -234,7 +234,7 @@ impl Publisher {
         let sk = OprfSecretKey::generate(rng);
         let key = PeriodKeyId { chain_id, publisher: id.clone(), period: Period(0), key_serial: 0 };
         let binding = bind_key(&sk, &audit.public(), &key.binding_context(AuditKeyId(0)), rng);
-        let batches = rows::publish(&sk, &key, policy, records, rng);
+        let batches = rows::publish(&sk, &key, policy, records, &rows::commit(records, rng), rng);
         let [(batch, root)] = batches.as_slice() else { panic!("{RECORDS} records fit one batch") };
         let dir = TempDir::new().unwrap();
         let name = SegmentName { chain_id, period: Period(0), publisher: id.clone(), batch_seq: 0 };

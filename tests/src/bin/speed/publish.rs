@@ -1,7 +1,7 @@
 //! Publication of many records by the agent's own pipeline: drawn on all cores, spooled, sorted in parts, cut into batches.
 //!
-//! Records are made as they are needed, and slots drawn for them by the agent's book of slots; neither is kept. What is not in the
-//! figure: the record journal before, the chain after.
+//! Records and their commitments are made as they are needed (what that costs is printed first, and is in what follows), and slots drawn
+//! for them by the agent's book of slots; neither is kept. Not in the figure: the record journal before, the chain after.
 
 use std::fs;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{SecretBytes, digest};
 use riskveil_exchange::ids::{MemberId, Period};
 use riskveil_exchange::policy::Policy;
-use riskveil_exchange::publish::{BatchPlanner, CommitmentSeed, PeriodKeyId, RowBatch, SlotBook, Telling, verify_rows};
+use riskveil_exchange::publish::{BatchPlanner, PeriodKeyId, RowBatch, SlotBook, Telling, verify_rows};
 use riskveil_tests::processes::peak_mb;
 
 use crate::people;
@@ -33,6 +33,12 @@ pub(crate) fn measure(records: u64) {
     };
     let key = LiveKey { id, sk: Arc::new(OprfSecretKey::generate(&mut OsRng)) };
     let policy = Policy::default();
+    let making = (Instant::now(), cpu_s());
+    let sample = records.min(200_000);
+    for first in (0..sample).step_by(CHUNK) {
+        std::hint::black_box(make(first..(first + CHUNK as u64).min(sample)));
+    }
+    report("(records and commitments made, alone)", sample, making);
     let began = (Instant::now(), cpu_s());
     let mut spool = DrawnRows::open(dir.path(), spool_key()).unwrap();
     draw_all(&key, &policy, records, &mut spool);
@@ -51,7 +57,7 @@ fn draw_all(key: &LiveKey, policy: &Policy, records: u64, spool: &mut DrawnRows)
         let end = (person + CHUNK as u64).min(records);
         let people = person..end;
         person = end;
-        let held: Vec<HeldRecord> = people.clone().map(held).collect();
+        let held = make(people.clone());
         let slot = |(place, one): (u64, &HeldRecord)| PendingRow {
             place,
             slot: slots.take(one.record.identifier()).unwrap(),
@@ -70,8 +76,9 @@ fn draw_all(key: &LiveKey, policy: &Policy, records: u64, spool: &mut DrawnRows)
     assert_eq!(spool.len(), records);
 }
 
-fn held(person: u64) -> HeldRecord {
-    HeldRecord { record: people::record(person), seed: CommitmentSeed::random(&mut OsRng) }
+/// The records of these people with their commitments, as an agent's book has them.
+fn make(people: std::ops::Range<u64>) -> Vec<HeldRecord> {
+    HeldRecord::new_all(people.map(people::record).collect())
 }
 
 /// Number and bytes of the batches, each verified as validators do (outside the figure: a sample).
