@@ -38,7 +38,7 @@ use crate::{
     group::Element,
     kernel::{Kernel, kernel},
     oprf::{OprfError, dleq::canonical_scalar, input_element, suite::expand_to_group},
-    points::{self, Base, RUN, weighted_sum},
+    points::{self, Base, HALF, RUN, weighted_sum},
     secret::{ScalarInvalid, SecretBytes, SecretScalar},
     sha512::Digests,
     transcript::TranscriptProtocol,
@@ -295,16 +295,17 @@ pub fn escrow_batch(
         let uniform = expand_inputs(kernel, inputs)?;
         let secrets = SecretScalar::random_batch(inputs.len(), rng);
         // C1 = 2 * (s/2)*G, doubled while it is encoded
-        let inverse_of_two = Scalar::from(2u8).invert();
         let halves: Vec<Zeroizing<[u8; 32]>> =
-            secrets.iter().map(|s| s.expose(|s| Zeroizing::new((s * inverse_of_two).to_bytes()))).collect();
+            secrets.iter().map(|s| s.expose(|s| Zeroizing::new((s * *HALF).to_bytes()))).collect();
         let c1 = Element::of_computed(&points::multiples(&base, &halves).double_and_encode())?;
         let masks = points::multiples(&audit_base, &points::scalar_bytes(secrets.iter()));
         let c2 = Element::of_computed(&points::map(kernel, &uniform).add(&masks).encode())?;
-        escrowed.extend(secrets.into_iter().zip(c1.into_iter().zip(c2)).map(|(s, (c1, c2))| Escrowed {
-            secret: EscrowSecret { s, c2 },
-            item: EscrowedItem { c1, c2 },
-        }));
+        escrowed.extend(
+            secrets
+                .into_iter()
+                .zip(c1.into_iter().zip(c2))
+                .map(|(s, (c1, c2))| Escrowed { secret: EscrowSecret { s, c2 }, item: EscrowedItem { c1, c2 } }),
+        );
     }
     Ok(escrowed)
 }
@@ -359,10 +360,8 @@ pub fn prove_knowledge(
     y: &Element,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Vec<KnowledgeProof> {
-    let mut transcripts: Vec<Transcript> = (0u64..)
-        .zip(items)
-        .map(|(index, item)| item_transcript(binding, y, items.len(), index, item))
-        .collect();
+    let mut transcripts: Vec<Transcript> =
+        (0u64..).zip(items).map(|(index, item)| item_transcript(binding, y, items.len(), index, item)).collect();
     let nonces: Vec<SecretScalar> = transcripts
         .iter()
         .zip(secrets)
@@ -452,8 +451,7 @@ pub fn verify_knowledge_weighted(
 }
 
 fn elements_are_distinct(items: &[EscrowedItem]) -> Result<(), EscrowError> {
-    let mut elements: Vec<&[u8; 32]> =
-        items.iter().flat_map(|item| [item.c1.as_bytes(), item.c2.as_bytes()]).collect();
+    let mut elements: Vec<&[u8; 32]> = items.iter().flat_map(|item| [item.c1.as_bytes(), item.c2.as_bytes()]).collect();
     elements.sort_unstable();
     if elements.windows(2).all(|pair| pair[0] != pair[1]) { Ok(()) } else { Err(EscrowError::RepeatedElement) }
 }
@@ -514,4 +512,48 @@ fn verify(transcript: &mut Transcript, public: &Element, proof: &KnowledgeProof)
     let c = transcript.challenge_scalar(b"c");
     let expected = RistrettoPoint::vartime_double_scalar_mul_basepoint(&-c, &public.point(), &z);
     if expected.compress().as_bytes() == R { Ok(()) } else { Err(ProofInvalid) }
+}
+
+impl AuditKeyPair {
+    /// As [`open`](Self::open) of each, many at a time.
+    pub fn open_batch(&self, items: &[EscrowedItem]) -> Vec<Option<Element>> {
+        let kernel = kernel();
+        let mut opened = Vec::with_capacity(items.len());
+        for items in items.chunks(RUN) {
+            let masks = self.y.expose(|y| points::of_elements(kernel, items.iter().map(|item| &item.c1)).multiply(y));
+            let held = points::of_elements(kernel, items.iter().map(|item| &item.c2)).sub(&masks).encode();
+            match Element::of_computed(&held) {
+                Ok(elements) => opened.extend(elements.into_iter().map(Some)),
+                // one of them holds the identity: one by one, it alone holds nothing
+                Err(_) => opened.extend(items.iter().map(|item| self.open(item))),
+            }
+        }
+        opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
+    use super::*;
+
+    #[test]
+    fn items_opened_together_are_those_opened_alone_though_one_holds_the_identity() {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        let audit = AuditKeyPair::generate(&mut rng);
+        let escrowed = |number: usize| {
+            let p = input_element(format!("input {number}").as_bytes()).unwrap();
+            escrow(&p, &audit.public(), &mut rng).item
+        };
+        let mut items: Vec<EscrowedItem> = (0..RUN + 9).map(escrowed).collect();
+        let of_identity = EscrowedItem { c1: Element::BASE, c2: audit.public() };
+        items[RUN + 3] = of_identity;
+        for count in [0, 1, 7, 8, 9, RUN - 1, RUN, RUN + 1, RUN + 9] {
+            let alone: Vec<Option<Element>> = items[..count].iter().map(|item| audit.open(item)).collect();
+            assert_eq!(audit.open_batch(&items[..count]), alone, "{count} items");
+        }
+        assert_eq!(audit.open_batch(&[of_identity]), [None]);
+    }
 }

@@ -22,7 +22,6 @@
 
 use std::fmt;
 
-use curve25519_dalek::scalar::Scalar;
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
@@ -36,7 +35,7 @@ use crate::{
     group::Element,
     kernel::{Kernel, kernel},
     oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize_all},
-    points::{self, Base, RUN, weighted_sum},
+    points::{self, Base, HALF, RUN, weighted_sum},
     secret::SecretScalar,
     transcript::TranscriptProtocol,
 };
@@ -119,7 +118,10 @@ pub fn blind_evaluate_many(
         let Begun { z, .. } = begun?;
         Ok(Evaluation { z, proof: proofs.next().ok_or(OprfError::IdentityElement)? })
     });
-    admitted.into_iter().map(|admitted| admitted.and_then(|()| evaluated.next().unwrap_or(Err(OprfError::AnotherKey)))).collect()
+    admitted
+        .into_iter()
+        .map(|admitted| admitted.and_then(|()| evaluated.next().unwrap_or(Err(OprfError::AnotherKey))))
+        .collect()
 }
 
 fn can_evaluate(sk: &OprfSecretKey, ctx: &EvaluationContext<'_>, c2: &[Element]) -> Result<(), OprfError> {
@@ -163,7 +165,7 @@ pub fn evaluate_unproven(sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Eleme
 
 /// `k * C2` of each: (k/2)*C2, doubled while it is encoded.
 pub(crate) fn multiply_all(kernel: Kernel, sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Element>, OprfError> {
-    let half = Zeroizing::new(sk.k().expose(|k| k * Scalar::from(2u8).invert()));
+    let half = Zeroizing::new(sk.k().expose(|k| k * *HALF));
     let mut z = Vec::with_capacity(c2.len());
     for c2 in c2.chunks(RUN) {
         let encodings = points::of_elements(kernel, c2.iter()).multiply(&half).double_and_encode();

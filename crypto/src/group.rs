@@ -1,7 +1,7 @@
 //! Elements of ristretto255, a group of prime order l in which every element has one encoding.
 //!
-//! - **Shapes**: 32 bytes; an [`Element`] that was computed or decoded alone holds the point beside its encoding, one of a
-//!   batch only the encoding, since batches are computed with in another form (`points`)
+//! - **Shapes**: 32 bytes: the encoding alone. Points have one form in dalek and another in lanes (`points`), and lists of 65,535
+//!   elements are copied and kept
 //! - **Invariants**: an [`Element`] is never the identity, and its encoding is the canonical one
 //! - **Errors**: [`GroupError`] (whoever sent the bytes)
 //! - **Security**: equality, order and hash go by the encoding, in variable time: an [`Element`] is for public values.
@@ -14,7 +14,7 @@ use std::{
 };
 
 use curve25519_dalek::{
-    constants::{RISTRETTO_BASEPOINT_COMPRESSED, RISTRETTO_BASEPOINT_POINT},
+    constants::RISTRETTO_BASEPOINT_COMPRESSED,
     ristretto::{CompressedRistretto, RistrettoPoint},
     traits::IsIdentity,
 };
@@ -37,13 +37,12 @@ pub enum GroupError {
 /// A ristretto255 element other than the identity.
 #[derive(Clone, Copy)]
 pub struct Element {
-    point: Option<RistrettoPoint>,
     bytes: [u8; 32],
 }
 
 impl Element {
     /// The generator G.
-    pub const BASE: Element = Element { point: Some(RISTRETTO_BASEPOINT_POINT), bytes: RISTRETTO_BASEPOINT_COMPRESSED.0 };
+    pub const BASE: Element = Element { bytes: RISTRETTO_BASEPOINT_COMPRESSED.0 };
 
     /// Implements `DeserializeElement` of RFC 9497 section 4.1.
     ///
@@ -53,8 +52,8 @@ impl Element {
         if *bytes == [0; 32] {
             return Err(GroupError::Identity);
         }
-        let point = CompressedRistretto(*bytes).decompress().ok_or(GroupError::NotCanonical)?;
-        Ok(Element { point: Some(point), bytes: *bytes })
+        CompressedRistretto(*bytes).decompress().ok_or(GroupError::NotCanonical)?;
+        Ok(Element { bytes: *bytes })
     }
 
     /// As [`Element::from_bytes`] for each, several times faster for many.
@@ -63,7 +62,7 @@ impl Element {
     /// As [`Element::from_bytes`], when any has one; then there is no element.
     pub fn from_bytes_batch(encodings: &[[u8; 32]]) -> Result<Vec<Element>, GroupError> {
         points::check_encodings(kernel(), encodings)?;
-        Ok(encodings.iter().map(|bytes| Element { point: None, bytes: *bytes }).collect())
+        Ok(encodings.iter().map(|bytes| Element { bytes: *bytes }).collect())
     }
 
     /// Elements of encodings that were computed here, which are canonical.
@@ -71,7 +70,7 @@ impl Element {
         if encodings.contains(&[0; 32]) {
             return Err(GroupError::Identity);
         }
-        Ok(encodings.iter().map(|bytes| Element { point: None, bytes: *bytes }).collect())
+        Ok(encodings.iter().map(|bytes| Element { bytes: *bytes }).collect())
     }
 
     /// The one-way map of RFC 9496 section 4.3.4 of 64 uniform bytes.
@@ -96,13 +95,12 @@ impl Element {
         if point.is_identity() {
             return Err(GroupError::Identity);
         }
-        Ok(Element { point: Some(point), bytes: point.compress().0 })
+        Ok(Element { bytes: point.compress().0 })
     }
 
-    /// The point; decoded now if the element is of a batch.
+    /// The point, decoded: 4.6 us.
     pub(crate) fn point(&self) -> RistrettoPoint {
-        let decode = || CompressedRistretto(self.bytes).decompress().expect("an element's encoding is canonical");
-        self.point.unwrap_or_else(decode)
+        CompressedRistretto(self.bytes).decompress().expect("an element's encoding is canonical")
     }
 }
 

@@ -27,7 +27,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     kernel::{Kernel, kernel},
-    points::{self, Base, RUN},
+    points::{self, Base, HALF, RUN},
     secret::{SecretBytes, SecretScalar},
 };
 
@@ -107,8 +107,7 @@ impl Opening {
 
 /// B/2 for small values and B_blinding/2, with tables.
 fn halved_bases(kernel: Kernel) -> (Base, Base) {
-    let half = Scalar::from(2u8).invert();
-    let make = move |kernel| (Base::small(kernel, &(half * BASES.B)), Base::full(kernel, &(half * BASES.B_blinding)));
+    let make = |kernel| (Base::small(kernel, &(*HALF * BASES.B)), Base::full(kernel, &(*HALF * BASES.B_blinding)));
     static LANES: OnceLock<(Base, Base)> = OnceLock::new();
     static PORTABLE: OnceLock<(Base, Base)> = OnceLock::new();
     let made = if kernel.is_portable() { &PORTABLE } else { &LANES };

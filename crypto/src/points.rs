@@ -9,7 +9,7 @@
 //! - **Source**: RFC 9496; kernel: `lanes`, otherwise curve25519-dalek
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use curve25519_dalek::{
     ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint},
@@ -19,7 +19,13 @@ use curve25519_dalek::{
 use zeroize::{Zeroize, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::{edwards, edwards::Extended, fixed_base::{self, FixedBase}, ristretto, simd::Avx512};
+use crate::lanes::{
+    edwards,
+    edwards::Extended,
+    fixed_base::{self, FixedBase},
+    ristretto,
+    simd::Avx512,
+};
 use crate::{
     group::{Element, GroupError},
     kernel::Kernel,
@@ -28,6 +34,9 @@ use crate::{
 
 /// Points that callers compute with at a time: one run of coordinates stays in the second-level cache.
 pub(crate) const RUN: usize = 1024;
+
+/// 1/2 modulo l: what is multiplied by it is doubled while it is encoded.
+pub(crate) static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
 /// From here on eight lanes beat dalek's own sum of few points.
 #[cfg(target_arch = "x86_64")]
@@ -81,10 +90,7 @@ pub(crate) fn map(kernel: Kernel, uniform: &[[u8; 64]]) -> Points {
 }
 
 /// Elements as points.
-pub(crate) fn of_elements<'a>(
-    kernel: Kernel,
-    elements: impl ExactSizeIterator<Item = &'a Element>,
-) -> Points {
+pub(crate) fn of_elements<'a>(kernel: Kernel, elements: impl ExactSizeIterator<Item = &'a Element>) -> Points {
     match kernel {
         #[cfg(target_arch = "x86_64")]
         Kernel::Lanes(proof) => {
@@ -289,7 +295,7 @@ pub(crate) enum Base {
 }
 
 /// Tables kept: the generators, the audit keys and every publisher's key bound to them; 100 KB each.
-const BASES_KEPT: usize = 64;
+const BASES_KEPT: usize = 256;
 
 impl Base {
     /// The table of a public element: made once (2 ms), found again while it is among the last [`BASES_KEPT`] used.

@@ -14,7 +14,7 @@ use riskveil_exchange::audit::entry::{LenderEntry, LogKind, QueryEntry, ReceiptE
 use riskveil_exchange::audit::finding::{EntryFault, Finding, FindingKind, Proof};
 use riskveil_exchange::audit::window::{LogPayload, SealTo, SealedWindow, WindowError, WindowScope, payload_budget};
 use riskveil_exchange::audit::{
-    LogEntry, LogPayloadError, OpenedLogs, Outcome, ReconcileReport, Reconciliation, RegulatorKey, SeenWindow,
+    InTurn, LogEntry, LogPayloadError, OpenedLogs, Outcome, ReconcileReport, Reconciliation, RegulatorKey, SeenWindow,
     reconcile, subject_trail,
 };
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Window};
@@ -704,7 +704,7 @@ mod findings {
         assert_eq!(logs.reconcile().findings, []);
         let opened = logs.open();
         let keys = [RegulatorKey { id: AuditKeyId(0), audit: &logs.world.audit, seal: &logs.world.seal }];
-        let trail = subject_trail(&opened, &keys, &[identifier(IdType::Mobile, MOBILE)]);
+        let trail = subject_trail(&opened, &keys, &[identifier(IdType::Mobile, MOBILE)], &InTurn);
         assert_eq!(trail.iter().map(|one| one.subject).collect::<Vec<_>>().len(), 2);
         assert!(trail.iter().any(|one| one.subject == 1));
     }
@@ -718,7 +718,7 @@ mod trail {
         let mut logs = Logs::honest();
         let opened = logs.open();
         let keys = [RegulatorKey { id: AuditKeyId(0), audit: &logs.world.audit, seal: &logs.world.seal }];
-        let trail = subject_trail(&opened, &keys, &[identifier(IdType::ResidentId, RESIDENT)]);
+        let trail = subject_trail(&opened, &keys, &[identifier(IdType::ResidentId, RESIDENT)], &InTurn);
         assert_eq!(trail.len(), 1);
         let found = &trail[0];
         assert_eq!((found.lender.as_str(), found.by_seal, found.by_escrow), ("LENDER-01", true, true));
@@ -729,7 +729,7 @@ mod trail {
         );
         assert!(!serde_json::to_string(&trail).unwrap().contains(RESIDENT));
         let stranger = [identifier(IdType::ResidentId, OTHER_RESIDENT), identifier(IdType::BankCard, CARD)];
-        assert!(subject_trail(&opened, &keys, &stranger).is_empty());
+        assert!(subject_trail(&opened, &keys, &stranger, &InTurn).is_empty());
     }
 
     #[test]
@@ -738,7 +738,7 @@ mod trail {
         logs.queries.clear();
         let opened = logs.open();
         let keys = [RegulatorKey { id: AuditKeyId(0), audit: &logs.world.audit, seal: &logs.world.seal }];
-        let trail = subject_trail(&opened, &keys, &[identifier(IdType::Mobile, MOBILE)]);
+        let trail = subject_trail(&opened, &keys, &[identifier(IdType::Mobile, MOBILE)], &InTurn);
         assert_eq!(trail.len(), 1);
         assert!(trail[0].responders.iter().all(|one| !one.logged_by_lender && one.logged_by_responder));
     }
@@ -750,7 +750,7 @@ mod trail {
         deviate(&mut logs, &escrowed, &[None; 4], digest::sha256(b"consent"));
         let opened = logs.open();
         let keys = [RegulatorKey { id: AuditKeyId(0), audit: &logs.world.audit, seal: &logs.world.seal }];
-        let trail = subject_trail(&opened, &keys, &[identifier(IdType::ResidentId, OTHER_RESIDENT)]);
+        let trail = subject_trail(&opened, &keys, &[identifier(IdType::ResidentId, OTHER_RESIDENT)], &InTurn);
         assert_eq!((trail.len(), trail[0].by_seal, trail[0].by_escrow), (1, false, true));
     }
 

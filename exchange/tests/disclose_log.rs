@@ -11,7 +11,7 @@ use riskveil_exchange::audit::entry::{LenderEntry, LogKind, ReceiptEntry, Respon
 use riskveil_exchange::audit::finding::{EntryFault, Finding, FindingKind, Proof};
 use riskveil_exchange::audit::window::{SealTo, SealedWindow, WindowScope, payload_budget};
 use riskveil_exchange::audit::{
-    LogEntry, OpenedLogs, Outcome, ReconcileReport, Reconciliation, RegulatorKey, SeenWindow, reconcile_windows,
+    InTurn, LogEntry, OpenedLogs, Outcome, ReconcileReport, Reconciliation, RegulatorKey, SeenWindow, reconcile_windows,
     subject_trail,
 };
 use riskveil_exchange::disclose::{Ask, DisclosureEntry, DisclosureReceipt, DisclosureRefusal, DisclosureRequest};
@@ -117,7 +117,7 @@ impl Logs {
             keys: &keys,
             head_time_s: self.head_time_s,
         };
-        reconcile_windows(&input, &opened, (WINDOW, WINDOW))
+        reconcile_windows(&input, &opened, (WINDOW, WINDOW), &InTurn)
     }
 }
 
@@ -295,7 +295,7 @@ fn the_trail_of_a_person_says_who_was_told_more() {
     let world = &logs.all.world;
     let keys = [RegulatorKey { id: AuditKeyId(0), audit: &world.audit, seal: &world.seal }];
     let who = [identifier(IdType::ResidentId, RESIDENT)];
-    let trail = subject_trail(&opened, &keys, &who);
+    let trail = subject_trail(&opened, &keys, &who, &InTurn);
     assert_eq!((trail.len(), trail[0].disclosures.len()), (1, 1));
     let disclosure = &trail[0].disclosures[0];
     assert_eq!((disclosure.publisher.as_str(), disclosure.status), ("INST-01", Some(0)));
@@ -306,7 +306,7 @@ fn the_trail_of_a_person_says_who_was_told_more() {
     let opened = logs.open();
     let world = &logs.all.world;
     let keys = [RegulatorKey { id: AuditKeyId(0), audit: &world.audit, seal: &world.seal }];
-    let trail = subject_trail(&opened, &keys, &who);
+    let trail = subject_trail(&opened, &keys, &who, &InTurn);
     assert_eq!((trail[0].disclosures.len(), trail[0].disclosures[0].logged_by_lender), (1, false));
     let json = serde_json::to_string(&trail).unwrap();
     assert!(!json.contains(RESIDENT) && !json.contains("123456"));

@@ -81,7 +81,12 @@ impl ResponderMemory {
     #[must_use]
     pub fn new(started_at_s: u64, restored: Restored) -> Self {
         let Restored { seen, quota } = restored;
-        Self { started_at_s, memory: Mutex::new(Memory { seen, quota }), waiting: Semaphore::new(MAX_WAITING), gatherer: Gatherer::default() }
+        Self {
+            started_at_s,
+            memory: Mutex::new(Memory { seen, quota }),
+            waiting: Semaphore::new(MAX_WAITING),
+            gatherer: Gatherer::default(),
+        }
     }
 
     /// Requests under way, from their arrival to their answer.
@@ -180,11 +185,7 @@ struct Admission {
 }
 
 /// Judges with every rule at one finalized view, takes nonce and quota; a refusal is signed here.
-fn admit(
-    context: &Context,
-    peer: &MemberId,
-    request: &EvaluateRequest,
-) -> Result<Admission, Box<EvaluateResponse>> {
+fn admit(context: &Context, peer: &MemberId, request: &EvaluateRequest) -> Result<Admission, Box<EvaluateResponse>> {
     let view = context.ledger.view();
     let genesis = context.ledger.genesis();
     let responder = responder(context);

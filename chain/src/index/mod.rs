@@ -24,8 +24,8 @@ use riskveil_crypto::label::Row;
 use riskveil_exchange::ids::{Height, MemberId, Period};
 
 use crate::index::commitments::CommitmentFileError;
-use crate::index::rows::Run;
 pub use crate::index::rows::Rows;
+use crate::index::rows::Run;
 use crate::index::segment::{Segment, SegmentError, SegmentName};
 use crate::state::BatchState;
 use crate::state::view::StateRead;

@@ -155,12 +155,7 @@ impl Completed {
 
     #[inline(always)]
     fn extended(&self) -> Extended {
-        Extended {
-            x: self.e.mul(&self.f),
-            y: self.g.mul(&self.h),
-            z: self.f.mul(&self.g),
-            t: self.e.mul(&self.h),
-        }
+        Extended { x: self.e.mul(&self.f), y: self.g.mul(&self.h), z: self.f.mul(&self.g), t: self.e.mul(&self.h) }
     }
 }
 

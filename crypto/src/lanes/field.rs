@@ -67,11 +67,26 @@ pub(super) struct Wide(pub(super) [U64x8; 5]);
 macro_rules! limbs {
     ($i:ident => $limb:expr) => {
         [
-            { const $i: usize = 0; $limb },
-            { const $i: usize = 1; $limb },
-            { const $i: usize = 2; $limb },
-            { const $i: usize = 3; $limb },
-            { const $i: usize = 4; $limb },
+            {
+                const $i: usize = 0;
+                $limb
+            },
+            {
+                const $i: usize = 1;
+                $limb
+            },
+            {
+                const $i: usize = 2;
+                $limb
+            },
+            {
+                const $i: usize = 3;
+                $limb
+            },
+            {
+                const $i: usize = 4;
+                $limb
+            },
         ]
     };
 }

@@ -21,6 +21,8 @@
 //! ```
 #![allow(unsafe_code)] // see `simd`
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod differential;
 pub(crate) mod edwards;
 mod field;
 pub(crate) mod fixed_base;

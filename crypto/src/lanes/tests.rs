@@ -42,11 +42,14 @@ fn edge_scalars() -> Vec<Scalar> {
     // every digit at its ends: 8 and 7 of radix 16
     edges.push(Scalar::from_bytes_mod_order([0x88; 32]));
     edges.push(Scalar::from_bytes_mod_order([0x77; 32]));
-    edges.push(Scalar::from_canonical_bytes({
-        let mut bytes = [0x88; 32];
-        bytes[31] = 0x08;
-        bytes
-    }).unwrap());
+    edges.push(
+        Scalar::from_canonical_bytes({
+            let mut bytes = [0x88; 32];
+            bytes[31] = 0x08;
+            bytes
+        })
+        .unwrap(),
+    );
     edges
 }
 

@@ -64,7 +64,12 @@ pub fn generate_proof(k: &SecretScalar, B: &Element, C: &Element, D: &Element, r
 /// [`generate_proof`] of each pair, all under one key, each with its own `r`.
 ///
 /// `M = d*C`, `Z = k*M` and `t3 = r*M` are three multiples of one point, so they are computed side by side.
-pub(crate) fn generate_proofs(k: &SecretScalar, B: &Element, pairs: &[(Element, Element)], rs: &[SecretScalar]) -> Vec<Proof> {
+pub(crate) fn generate_proofs(
+    k: &SecretScalar,
+    B: &Element,
+    pairs: &[(Element, Element)],
+    rs: &[SecretScalar],
+) -> Vec<Proof> {
     let kernel = kernel();
     let seed = composite_seed(B);
     let (mut bases, mut scalars) = (Vec::with_capacity(3 * pairs.len()), Zeroizing::new(Vec::new()));
@@ -95,10 +100,8 @@ pub fn verify_proof(B: &Element, C: &Element, D: &Element, proof: &Proof) -> Res
     let d = composite_weight(&composite_seed(B), 0, C, D);
     // M = d*C, Z = d*D, t3 = s*M + c*Z
     let multiples = points::of_elements(kernel, [C, D, C, D].into_iter()).multiply_each(&[d, d, s * d, c * d]);
-    let [of_s, of_c] =
-        [(Element::BASE, s), (*B, c)].map(|(base, scalar)| {
-            points::multiples(&Base::of(kernel, &base), &[Zeroizing::new(scalar.to_bytes())])
-        });
+    let [of_s, of_c] = [(Element::BASE, s), (*B, c)]
+        .map(|(base, scalar)| points::multiples(&Base::of(kernel, &base), &[Zeroizing::new(scalar.to_bytes())]));
     let [M, Z, s_M, c_Z] = multiples.encode().try_into().expect("four multiples");
     let t2 = of_s.add(&of_c).encode();
     let [s_M, c_Z] = [s_M, c_Z].map(|encoding| CompressedRistretto(encoding).decompress());

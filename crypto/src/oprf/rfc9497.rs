@@ -13,11 +13,7 @@ use super::{
     finalize as finalize_hash,
     suite::{Mode, hash_to_group},
 };
-use crate::{
-    error::ProofInvalid,
-    group::Element,
-    secret::SecretScalar,
-};
+use crate::{error::ProofInvalid, group::Element, secret::SecretScalar};
 
 /// `Blind(input)` with the given blind.
 ///

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
+use curve25519_dalek::ristretto::RistrettoPoint;
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ use super::{OprfError, PrfOutput, finalize, finalize_all, suite};
 use crate::{
     group::Element,
     kernel::kernel,
-    points::{self, RUN},
+    points::{self, HALF, RUN},
     secret::{ScalarInvalid, SecretBytes, SecretScalar},
 };
 
@@ -74,7 +74,7 @@ impl OprfSecretKey {
     /// As [`evaluate`](Self::evaluate), when any input has one; then no output is returned.
     pub fn evaluate_batch(&self, inputs: &[impl AsRef<[u8]>]) -> Result<Vec<PrfOutput>, OprfError> {
         let kernel = kernel();
-        let half = Zeroizing::new(self.k.expose(|k| k * Scalar::from(2u8).invert()));
+        let half = Zeroizing::new(self.k.expose(|k| k * *HALF));
         let mut outputs = Vec::with_capacity(inputs.len());
         for inputs in inputs.chunks(RUN) {
             let uniform = suite::expand_to_group(kernel, inputs)?;

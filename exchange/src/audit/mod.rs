@@ -13,6 +13,7 @@ pub mod leaf;
 pub mod opened;
 pub mod reconcile;
 pub mod request_check;
+pub mod spread;
 pub mod subject;
 pub mod window;
 
@@ -21,5 +22,6 @@ pub use entry::{EntryEnvelope, LenderEntry, LogEntry, LogKind, Outcome, QueryEnt
 pub use finding::{EntryFault, Finding, FindingKind, Proof};
 pub use opened::{Logged, OpenedLogs, RegulatorKey, SeenWindow};
 pub use reconcile::{ReconcileCounts, ReconcileReport, Reconciliation, other_side_from, reconcile, reconcile_windows};
+pub use spread::{InTurn, Spread};
 pub use subject::{SubjectTrail, TrailDisclosure, subject_trail};
 pub use window::{LogPayload, LogPayloadError, SealTo, SealedWindow, WindowScope};

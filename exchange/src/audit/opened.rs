@@ -15,6 +15,7 @@ use riskveil_crypto::seal::SealSecretKey;
 
 use crate::audit::entry::{LenderEntry, LogEntry, LogKind, QueryEntry, ReceiptEntry, ResponderEntry};
 use crate::audit::finding::{EntryFault, Finding, FindingKind, Proof};
+use crate::audit::spread::{InTurn, Spread};
 use crate::audit::window::{LogPayload, SealedWindow, WindowScope};
 use crate::disclose::entry::{DisclosureEntry, DisclosureReceipt};
 use crate::ids::{AuditKeyId, Height, Window};
@@ -108,26 +109,29 @@ pub struct OpenedLogs {
 impl OpenedLogs {
     /// Opens one window with the key that its blob names.
     pub fn add(&mut self, seen: &SeenWindow<'_>, keys: &[RegulatorKey<'_>]) {
-        let index = self.windows.len();
-        let logged_in = LoggedIn {
-            kind: seen.kind,
-            scope: seen.scope.clone(),
-            height: seen.height,
-            header_time_s: seen.header_time_s,
-            root: seen.payload.root(),
-            leaf_count: seen.payload.count(),
-        };
-        match seen.kind {
-            LogKind::Queries => {
-                for Logged { entry, window, on_chain } in read(seen, index, &logged_in, keys, &mut self.findings) {
+        self.add_all(std::slice::from_ref(seen), keys, &InTurn);
+    }
+
+    /// Opens windows with the keys that their blobs name, as if they were added one after the other.
+    pub fn add_all(&mut self, windows: &[SeenWindow<'_>], keys: &[RegulatorKey<'_>], spread: &impl Spread) {
+        for opened in spread.map(windows, |seen| OpenedLog::open(seen, keys)) {
+            self.append(opened);
+        }
+    }
+
+    fn append(&mut self, opened: OpenedLog) {
+        let window = self.windows.len();
+        match opened.entries {
+            Entries::Lender(read) => {
+                for (entry, on_chain) in read {
                     match entry {
                         LenderEntry::Query(entry) => self.queries.push(Logged { entry, window, on_chain }),
                         LenderEntry::Disclosure(entry) => self.disclosures.push(Logged { entry, window, on_chain }),
                     }
                 }
             }
-            LogKind::Receipts => {
-                for Logged { entry, window, on_chain } in read(seen, index, &logged_in, keys, &mut self.findings) {
+            Entries::Responder(read) => {
+                for (entry, on_chain) in read {
                     match entry {
                         ResponderEntry::Receipt(entry) => self.receipts.push(Logged { entry, window, on_chain }),
                         ResponderEntry::Disclosure(entry) => {
@@ -137,7 +141,8 @@ impl OpenedLogs {
                 }
             }
         }
-        self.windows.push(logged_in);
+        self.findings.extend(opened.findings);
+        self.windows.push(opened.logged_in);
     }
 
     /// The last window that was added of each (kind, member) is at least this one; none if there is none.
@@ -147,13 +152,44 @@ impl OpenedLogs {
     }
 }
 
+/// One window on its own.
+struct OpenedLog {
+    logged_in: LoggedIn,
+    entries: Entries,
+    findings: Vec<Finding>,
+}
+
+/// Entries, and for each leaf of one whether it is among the window's.
+enum Entries {
+    Lender(Vec<(LenderEntry, Vec<bool>)>),
+    Responder(Vec<(ResponderEntry, Vec<bool>)>),
+}
+
+impl OpenedLog {
+    fn open(seen: &SeenWindow<'_>, keys: &[RegulatorKey<'_>]) -> Self {
+        let logged_in = LoggedIn {
+            kind: seen.kind,
+            scope: seen.scope.clone(),
+            height: seen.height,
+            header_time_s: seen.header_time_s,
+            root: seen.payload.root(),
+            leaf_count: seen.payload.count(),
+        };
+        let mut findings = Vec::new();
+        let entries = match seen.kind {
+            LogKind::Queries => Entries::Lender(read(seen, &logged_in, keys, &mut findings)),
+            LogKind::Receipts => Entries::Responder(read(seen, &logged_in, keys, &mut findings)),
+        };
+        Self { logged_in, entries, findings }
+    }
+}
+
 fn read<E: LogEntry>(
     seen: &SeenWindow<'_>,
-    window: usize,
     logged_in: &LoggedIn,
     keys: &[RegulatorKey<'_>],
     findings: &mut Vec<Finding>,
-) -> Vec<Logged<E>> {
+) -> Vec<(E, Vec<bool>)> {
     let member = &seen.scope.member;
     let key = SealedWindow::audit_key_id(&seen.payload.blob).and_then(|id| keys.iter().find(|key| key.id == id));
     let opened = key.and_then(|key| SealedWindow::open::<E>(seen.scope, &seen.payload.blob, key.seal).ok());
@@ -173,7 +209,7 @@ fn read<E: LogEntry>(
             finding.fault = Some(EntryFault::LeafMissing);
             findings.push(finding);
         }
-        logged.push(Logged { entry, window, on_chain });
+        logged.push((entry, on_chain));
     }
     for leaf in unaccounted {
         let mut finding = Finding::new(FindingKind::LeafWithoutEntry, member.clone(), vec![logged_in.proof()]);

@@ -2,13 +2,15 @@
 //!
 //! - **Place**: B10, [`OpenedLogs`] -> [`ReconcileReport`]
 //! - **Shapes**: [`reconcile`] judges all log windows from window 0, [`reconcile_windows`] a range of them, with the windows
-//!   around it as the other side; work grows with entries times log entries
+//!   around it as the other side; work grows with entries times log entries. What is checked of one entry or request alone
+//!   is spread, what holds among them is compared afterwards in the order of the logs
 //! - **Invariants**: an honest lender and an honest responder are never named, whatever the other side does
 //! - **Errors**: none: everything wrong is a finding
 //! - **Security**: cannot find an exchange that both sides hide
 //! - **Source**: DESIGN.md section 4, "Reconciliation finds"; specs/protocol.md#reconciliation
 
 mod disclosures;
+mod entries;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::audit::entry::{EntryEnvelope, LogKind, Outcome};
 use crate::audit::finding::{EntryFault, Finding, FindingKind, Proof};
 use crate::audit::opened::{LoggedIn, OpenedLogs, RegulatorKey};
-use crate::audit::request_check::LoggedRequest;
+use crate::audit::request_check::{LoggedRequest, faults_of, parts};
+use crate::audit::spread::{InTurn, Spread};
 use crate::ids::{MemberId, Window};
 use crate::member::Member;
 use crate::policy::Policy;
@@ -86,18 +89,23 @@ pub struct ReconcileReport {
 /// Compares the logs.
 #[must_use]
 pub fn reconcile(input: &Reconciliation<'_>, logs: &OpenedLogs) -> ReconcileReport {
-    reconcile_windows(input, logs, (Window(0), Window(u64::MAX)))
+    reconcile_windows(input, logs, (Window(0), Window(u64::MAX)), &InTurn)
 }
 
 /// Compares the logs, and judges what was logged in windows `judged.0` to `judged.1`. `logs` needs every window that can hold
 /// the other side of such an entry: from [`other_side_from`] on, up to the tip.
 #[must_use]
-pub fn reconcile_windows(input: &Reconciliation<'_>, logs: &OpenedLogs, judged: (Window, Window)) -> ReconcileReport {
+pub fn reconcile_windows(
+    input: &Reconciliation<'_>,
+    logs: &OpenedLogs,
+    judged: (Window, Window),
+    spread: &impl Spread,
+) -> ReconcileReport {
     let mut state = State::new(input, logs, judged);
     state.windows_are_whole();
-    state.read_queries();
-    state.read_receipts();
-    state.requests_hold();
+    state.read_queries(spread);
+    state.read_receipts(spread);
+    state.requests_hold(spread);
     state.nonces_are_used_once();
     state.blindings_are_fresh();
     state.lenders_logged_what_was_received();
@@ -241,35 +249,31 @@ impl<'a> State<'a> {
     }
 
     /// Lenders' entries that hold together; envelopes whose leaf is on chain count as logged.
-    fn read_queries(&mut self) {
-        for logged in &self.logs.queries {
+    fn read_queries(&mut self, spread: &impl Spread) {
+        let checked = spread.map(&self.logs.queries, |logged| self.check_query(logged));
+        for (logged, checked) in self.logs.queries.iter().zip(checked) {
             let Some(logged_in) = self.logs.windows.get(logged.window) else { continue };
             let is_judged = self.is_judged(logged_in);
             self.counts.queries += u64::from(is_judged);
-            let entry = &logged.entry;
-            let core_digest = entry.core.digest();
-            if entry.core.lender != logged_in.scope.member || entry.core.chain_id != *self.input.chain_id {
+            let (entry, core_digest) = (&logged.entry, checked.core_digest);
+            if !checked.is_own {
                 self.invalid(logged_in, core_digest, EntryFault::NotOwn);
                 continue;
             }
             if is_judged {
                 self.is_in_time(logged_in, &entry.core, core_digest);
             }
-            let proofs_digest = entry.proofs.digest();
-            for (one, on_chain) in entry.envelopes.iter().zip(&logged.on_chain) {
+            for ((one, on_chain), found) in entry.envelopes.iter().zip(&logged.on_chain).zip(checked.envelopes) {
                 self.counts.envelopes += u64::from(is_judged);
-                let request = LoggedRequest {
-                    core: &entry.core,
-                    core_digest: &core_digest,
-                    proofs: &entry.proofs,
-                    seal: &entry.seal,
-                };
-                let checked = self.check(&request, &proofs_digest, &one.envelope, &one.signature);
-                if let Err(fault) = checked {
+                if let Err(fault) = found.holds {
                     self.invalid(logged_in, core_digest, fault);
                     continue;
                 }
-                let answered = self.answered(logged_in, core_digest, one);
+                // one that its responder did not sign is the lender's invention
+                let answered = one.outcome.as_ref().filter(|_| found.is_answered);
+                if one.outcome.is_some() && answered.is_none() {
+                    self.invalid(logged_in, core_digest, EntryFault::OutcomeSignature);
+                }
                 if is_judged {
                     self.note_request(
                         &entry.core,
@@ -282,34 +286,21 @@ impl<'a> State<'a> {
                     );
                 }
                 if *on_chain {
-                    let sent = Sent { one, answered, logged_in };
-                    self.sent.insert(one.envelope.digest(), sent);
+                    self.sent.insert(found.digest, Sent { one, answered, logged_in });
                 }
             }
         }
     }
 
     /// Responders' entries that hold together.
-    fn read_receipts(&mut self) {
-        for logged in &self.logs.receipts {
+    fn read_receipts(&mut self, spread: &impl Spread) {
+        let checked = spread.map(&self.logs.receipts, |logged| self.check_receipt(logged));
+        for (logged, checked) in self.logs.receipts.iter().zip(checked) {
             let Some(logged_in) = self.logs.windows.get(logged.window) else { continue };
             let is_judged = self.is_judged(logged_in);
             self.counts.receipts += u64::from(is_judged);
-            let entry = &logged.entry;
-            let core_digest = entry.core.digest();
-            let own = entry.envelope.publisher == logged_in.scope.member && entry.core.chain_id == *self.input.chain_id;
-            let request = LoggedRequest {
-                core: &entry.core,
-                core_digest: &core_digest,
-                proofs: &entry.proofs,
-                seal: &entry.seal,
-            };
-            let checked = if own {
-                self.check(&request, &entry.proofs.digest(), &entry.envelope, &entry.signature)
-            } else {
-                Err(EntryFault::NotOwn)
-            };
-            if let Err(fault) = checked {
+            let (entry, core_digest) = (&logged.entry, checked.core_digest);
+            if let Err(fault) = checked.holds {
                 self.invalid(logged_in, core_digest, fault);
                 continue;
             }
@@ -337,33 +328,9 @@ impl<'a> State<'a> {
                     response_digest: entry.response_digest,
                     logged_in,
                 };
-                self.received.insert(entry.envelope.digest(), received);
+                self.received.insert(checked.envelope_digest, received);
             }
         }
-    }
-
-    fn check(
-        &self,
-        request: &LoggedRequest<'_>,
-        proofs_digest: &Digest32,
-        envelope: &Envelope,
-        signature: &Signature,
-    ) -> Result<(), EntryFault> {
-        let lender = self.identity_key(&request.core.lender).ok_or(EntryFault::LenderSignature)?;
-        request.is_signed(proofs_digest, envelope, signature, lender)?;
-        request.is_well_formed()
-    }
-
-    /// The responder's signed outcome; one that it did not sign is the lender's invention.
-    fn answered(&mut self, logged_in: &LoggedIn, core_digest: Digest32, one: &'a EntryEnvelope) -> Option<&'a Outcome> {
-        let outcome = one.outcome.as_ref()?;
-        let key = self.identity_key(&one.envelope.publisher);
-        let signed = key.is_some_and(|key| outcome.verify(self.input.chain_id, &one.envelope.digest(), key).is_ok());
-        if !signed {
-            self.invalid(logged_in, core_digest, EntryFault::OutcomeSignature);
-            return None;
-        }
-        Some(outcome)
     }
 
     #[allow(clippy::too_many_arguments)] // the parts of two kinds of entry
@@ -395,20 +362,20 @@ impl<'a> State<'a> {
     }
 
     /// Proofs, seal, ciphertexts and consents of every distinct request.
-    fn requests_hold(&mut self) {
+    fn requests_hold(&mut self, spread: &impl Spread) {
         self.counts.requests = self.requests.len() as u64;
-        let mut findings = Vec::new();
-        for request in self.requests.values() {
-            for fault in request.logged.faults(self.input.keys) {
+        let logged: Vec<LoggedRequest<'_>> = self.requests.values().map(|request| request.logged).collect();
+        let faults = spread.map(&parts(&logged), |part| faults_of(part, self.input.keys));
+        for (request, faults) in self.requests.values().zip(faults.into_iter().flatten()) {
+            for fault in faults {
                 let mut finding = request.finding(fault.kind);
                 finding.item = fault.item;
                 if fault.kind == FindingKind::EntryInvalid {
                     finding.fault = Some(EntryFault::ProofOfKnowledge);
                 }
-                findings.push(finding);
+                self.findings.push(finding);
             }
         }
-        self.findings.append(&mut findings);
     }
 
     /// One nonce, one request.

@@ -1,6 +1,7 @@
 //! Who asked about a person: every logged request whose seal or ciphertext is about one of these identifiers.
 //!
 //! - **Place**: B10, [`OpenedLogs`] and identifiers -> [`SubjectTrail`]s
+//! - **Shapes**: seals and ciphertexts are opened in the parts of `request_check`, spread over whoever does them
 //! - **Invariants**: searched by the seal and by `C2 - y*C1 = H(x)`, in the lenders' and in the responders' logs, so a lender
 //!   that seals a lie or logs nothing is still found by the other way
 //! - **Security**: the trail names the identifier's type, never the identifier
@@ -8,12 +9,14 @@
 
 use std::collections::BTreeMap;
 
+use riskveil_crypto::escrow::EscrowedItem;
 use riskveil_crypto::oprf::input_element;
 use riskveil_crypto::{Digest32, Element};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::opened::{OpenedLogs, RegulatorKey};
-use crate::audit::request_check::{LoggedRequest, sealed_identifier};
+use crate::audit::request_check::{LoggedRequest, parts, sealed_identifier};
+use crate::audit::spread::Spread;
 use crate::disclose::messages::DisclosureHead;
 use crate::ids::{Height, MemberId, Period};
 use crate::purpose::Purpose;
@@ -99,26 +102,48 @@ struct Asked<'a> {
     height: Height,
 }
 
+/// One item of a request that is about one of the identifiers.
+struct Match {
+    item: usize,
+    id_type: IdType,
+    consent_digest: Option<Digest32>,
+    by_seal: bool,
+    by_escrow: bool,
+}
+
 /// Every request about any of these identifiers, oldest first.
 #[must_use]
-pub fn subject_trail(logs: &OpenedLogs, keys: &[RegulatorKey<'_>], identifiers: &[Identifier]) -> Vec<SubjectTrail> {
+pub fn subject_trail(
+    logs: &OpenedLogs,
+    keys: &[RegulatorKey<'_>],
+    identifiers: &[Identifier],
+    spread: &impl Spread,
+) -> Vec<SubjectTrail> {
     let wanted: Vec<Wanted<'_>> = identifiers
         .iter()
         .map(|identifier| Wanted { identifier, element: input_element(&identifier.oprf_input()).ok() })
         .collect();
+    let requests = distinct_requests(logs, spread);
+    let logged: Vec<LoggedRequest<'_>> = requests
+        .iter()
+        .map(|(core_digest, Asked { core, proofs, seal, .. })| LoggedRequest { core, core_digest, proofs, seal })
+        .collect();
+    let matches = spread.map(&parts(&logged), |part| search(part, keys, &wanted));
     let disclosures = disclosures_by_check(logs);
-    let requests = distinct_requests(logs);
-    let mut trail: Vec<SubjectTrail> =
-        requests.iter().flat_map(|(digest, asked)| search(digest, asked, keys, &wanted, &disclosures)).collect();
+    let mut trail = Vec::new();
+    for ((core_digest, asked), matches) in requests.iter().zip(matches.into_iter().flatten()) {
+        trail.extend(matches.iter().map(|found| asked.trail(core_digest, found, &disclosures)));
+    }
     trail.sort_by_key(|one| (one.issued_at_s, one.core_digest, one.subject, one.id_type));
     trail
 }
 
-fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
+fn distinct_requests<'a>(logs: &'a OpenedLogs, spread: &impl Spread) -> BTreeMap<Digest32, Asked<'a>> {
     let mut requests = BTreeMap::new();
-    for logged in &logs.queries {
+    let digests = spread.map(&logs.queries, |logged| logged.entry.core.digest());
+    for (logged, core_digest) in logs.queries.iter().zip(digests) {
         let (entry, height) = (&logged.entry, height_of(logs, logged.window));
-        let asked = note(&mut requests, &entry.core, &entry.proofs, &entry.seal, height);
+        let asked = note(&mut requests, core_digest, (&entry.core, &entry.proofs, &entry.seal), height);
         for one in &entry.envelopes {
             asked.envelopes.push(&one.envelope);
             let responder = responder(asked, &one.envelope.publisher);
@@ -126,9 +151,10 @@ fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
             responder.status = responder.status.or(one.outcome.as_ref().map(|outcome| outcome.status));
         }
     }
-    for logged in &logs.receipts {
+    let digests = spread.map(&logs.receipts, |logged| logged.entry.core.digest());
+    for (logged, core_digest) in logs.receipts.iter().zip(digests) {
         let (entry, height) = (&logged.entry, height_of(logs, logged.window));
-        let asked = note(&mut requests, &entry.core, &entry.proofs, &entry.seal, height);
+        let asked = note(&mut requests, core_digest, (&entry.core, &entry.proofs, &entry.seal), height);
         asked.envelopes.push(&entry.envelope);
         let responder = responder(asked, &entry.envelope.publisher);
         responder.logged_by_responder = true;
@@ -139,12 +165,11 @@ fn distinct_requests(logs: &OpenedLogs) -> BTreeMap<Digest32, Asked<'_>> {
 
 fn note<'a, 'm>(
     requests: &'m mut BTreeMap<Digest32, Asked<'a>>,
-    core: &'a RequestCore,
-    proofs: &'a Proofs,
-    seal: &'a [u8],
+    core_digest: Digest32,
+    (core, proofs, seal): (&'a RequestCore, &'a Proofs, &'a [u8]),
     height: Height,
 ) -> &'m mut Asked<'a> {
-    let asked = requests.entry(core.digest()).or_insert_with(|| Asked {
+    let asked = requests.entry(core_digest).or_insert_with(|| Asked {
         core,
         proofs,
         seal,
@@ -169,46 +194,77 @@ fn height_of(logs: &OpenedLogs, window: usize) -> Height {
     logs.windows.get(window).map_or(Height(u64::MAX), |window| window.height)
 }
 
-fn search(
-    core_digest: &Digest32,
-    asked: &Asked<'_>,
-    keys: &[RegulatorKey<'_>],
-    wanted: &[Wanted<'_>],
-    disclosures: &BTreeMap<Digest32, Vec<TrailDisclosure>>,
-) -> Vec<SubjectTrail> {
-    let core = asked.core;
-    let Some(key) = keys.iter().find(|key| key.id == core.audit_key_id) else { return Vec::new() };
-    let request = LoggedRequest { core, core_digest, proofs: asked.proofs, seal: asked.seal };
-    let seal: Option<SealPlaintext> = request.open_seal(key);
-    let mut found = Vec::new();
-    for (index, item) in core.items.iter().enumerate() {
-        let sealed = seal.as_ref().and_then(|seal| seal.items.get(index)).and_then(sealed_identifier);
-        let escrowed = key.audit.open(item);
-        for one in wanted {
-            let by_seal = sealed.as_ref() == Some(one.identifier);
-            let by_escrow = one.element.is_some() && escrowed == one.element;
-            if !by_seal && !by_escrow {
-                continue;
-            }
-            let subject = index / core.shape.width().max(1);
-            found.push(SubjectTrail {
-                lender: core.lender.clone(),
-                purpose: core.purpose,
-                issued_at_s: core.issued_at_s,
-                period: core.period,
-                core_digest: *core_digest,
-                subject: u32::try_from(subject).unwrap_or(u32::MAX),
-                id_type: one.identifier.id_type(),
-                consent_digest: seal.as_ref().and_then(|seal| seal.consents.get(subject)).map(|consent| consent.digest),
-                by_seal,
-                by_escrow,
-                responders: asked.responders.values().cloned().collect(),
-                disclosures: disclosed_after(asked, disclosures),
-                height: asked.height,
-            });
+/// For each request, its items that are about one of the wanted, in order.
+fn search(requests: &[LoggedRequest<'_>], keys: &[RegulatorKey<'_>], wanted: &[Wanted<'_>]) -> Vec<Vec<Match>> {
+    let mut found: Vec<Vec<Match>> = requests.iter().map(|_| Vec::new()).collect();
+    for (number, key) in keys.iter().enumerate() {
+        // as everywhere, the first key of a number is the one
+        let is_its = |request: &LoggedRequest<'_>| {
+            keys.iter().position(|key| key.id == request.core.audit_key_id) == Some(number)
+        };
+        let of_key = requests.iter().zip(&mut found).filter(|(request, _)| is_its(request)).collect::<Vec<_>>();
+        let items: Vec<EscrowedItem> = of_key.iter().flat_map(|(request, _)| &request.core.items).copied().collect();
+        let mut escrowed = key.audit.open_batch(&items).into_iter();
+        for (request, found) in of_key {
+            let escrowed: Vec<Option<Element>> = escrowed.by_ref().take(request.core.items.len()).collect();
+            *found = matches(request, request.open_seal(key).as_ref(), &escrowed, wanted);
         }
     }
     found
+}
+
+fn matches(
+    request: &LoggedRequest<'_>,
+    seal: Option<&SealPlaintext>,
+    escrowed: &[Option<Element>],
+    wanted: &[Wanted<'_>],
+) -> Vec<Match> {
+    let mut found = Vec::new();
+    for (item, escrowed) in escrowed.iter().enumerate() {
+        let sealed = seal.and_then(|seal| seal.items.get(item)).and_then(sealed_identifier);
+        for one in wanted {
+            let by_seal = sealed.as_ref() == Some(one.identifier);
+            let by_escrow = one.element.is_some() && *escrowed == one.element;
+            if !by_seal && !by_escrow {
+                continue;
+            }
+            let consent = seal.and_then(|seal| seal.consents.get(subject_of(request.core, item)));
+            let consent_digest = consent.map(|consent| consent.digest);
+            found.push(Match { item, id_type: one.identifier.id_type(), consent_digest, by_seal, by_escrow });
+        }
+    }
+    found
+}
+
+/// The number of the subject that an item is about.
+fn subject_of(core: &RequestCore, item: usize) -> usize {
+    item / core.shape.width().max(1)
+}
+
+impl Asked<'_> {
+    fn trail(
+        &self,
+        core_digest: &Digest32,
+        found: &Match,
+        disclosures: &BTreeMap<Digest32, Vec<TrailDisclosure>>,
+    ) -> SubjectTrail {
+        let core = self.core;
+        SubjectTrail {
+            lender: core.lender.clone(),
+            purpose: core.purpose,
+            issued_at_s: core.issued_at_s,
+            period: core.period,
+            core_digest: *core_digest,
+            subject: u32::try_from(subject_of(core, found.item)).unwrap_or(u32::MAX),
+            id_type: found.id_type,
+            consent_digest: found.consent_digest,
+            by_seal: found.by_seal,
+            by_escrow: found.by_escrow,
+            responders: self.responders.values().cloned().collect(),
+            disclosures: disclosed_after(self, disclosures),
+            height: self.height,
+        }
+    }
 }
 
 /// Disclosures that name one of the request's envelopes, oldest first.

@@ -169,7 +169,8 @@ impl BatchPlanner {
             self.highest = Some(row.tag);
             self.waiting.push(row);
             if self.waiting.len() == self.max_rows {
-                batches.push(RowBatch { rows: std::mem::replace(&mut self.waiting, Vec::with_capacity(self.max_rows)) });
+                batches
+                    .push(RowBatch { rows: std::mem::replace(&mut self.waiting, Vec::with_capacity(self.max_rows)) });
             }
         }
         Ok(batches)

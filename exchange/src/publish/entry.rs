@@ -84,8 +84,7 @@ pub fn draw_rows(
     let inputs: Vec<Zeroizing<Vec<u8>>> = records.iter().map(|one| one.record.identifier().oprf_input()).collect();
     let outputs = sk.evaluate_batch(&inputs).map_err(|_| PublishError::NoFingerprint)?;
     let numbers: Vec<u8> = records.iter().map(|one| one.slot).collect();
-    let slots =
-        SlotKeys::new(&outputs, &key.salt()).derive(&numbers).map_err(|_| PublishError::TooManyRecords)?;
+    let slots = SlotKeys::new(&outputs, &key.salt()).derive(&numbers).map_err(|_| PublishError::TooManyRecords)?;
     let commitments: Vec<(&CommitmentSeed, &Digest32)> = records.iter().map(|one| (one.seed, one.leaf)).collect();
     let labels: Vec<Zeroizing<[u8; label::LABEL_LEN]>> = records
         .iter()

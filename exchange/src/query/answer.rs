@@ -331,7 +331,12 @@ pub fn answer_subjects(
 }
 
 /// Condition 6 of every subject, over the outputs of its real items.
-fn look_up(outputs: Vec<Vec<AskedOutput>>, key: &PeriodKeyId, view: &dyn IndexView, as_of: Day) -> Vec<ResponderAnswer> {
+fn look_up(
+    outputs: Vec<Vec<AskedOutput>>,
+    key: &PeriodKeyId,
+    view: &dyn IndexView,
+    as_of: Day,
+) -> Vec<ResponderAnswer> {
     let counts: Vec<usize> = outputs.iter().map(Vec::len).collect();
     let (found_by, outputs): (Vec<IdType>, Vec<PrfOutput>) =
         outputs.into_iter().flatten().map(|asked| (asked.id_type, asked.output)).unzip();

@@ -469,9 +469,7 @@ impl AwaitingEvaluations {
         }
         let secrets: Result<Vec<EscrowSecret>, _> =
             items.iter().zip(&core.items).map(|((_, s), item)| EscrowSecret::from_evidence(s, item)).collect();
-        let asked = items
-            .iter()
-            .map(|(identifier, _)| identifier.map(Asked::new));
+        let asked = items.iter().map(|(identifier, _)| identifier.map(Asked::new));
         let addressed = entry.envelopes.iter().map(|EntryEnvelope { envelope, .. }| {
             (envelope.publisher.clone(), AddressedTo { k: envelope.k, envelope_digest: envelope.digest() })
         });

@@ -206,10 +206,7 @@ impl DrawnRows {
     ///
     /// # Errors
     /// [`JournalError`]; those of `visit`.
-    pub fn ascending<E: From<JournalError>>(
-        &self,
-        mut visit: impl FnMut(Vec<Row>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn ascending<E: From<JournalError>>(&self, mut visit: impl FnMut(Vec<Row>) -> Result<(), E>) -> Result<(), E> {
         // tags are as good as random, so equal ranges hold about as many rows each
         let ranges = self.drawn.div_ceil(ROWS_IN_MEMORY).next_power_of_two();
         let range_of = |tag: &Tag| {

@@ -31,8 +31,8 @@ use riskveil_exchange::record::{Record, RejectReason};
 use serde::{Deserialize, Serialize};
 
 use self::book::{Book, PeriodBook, batches_of};
-use self::drawn::{DrawProgress, DrawnRows};
 pub use self::commitments::{CommitmentPlan, MAX_PLAN_RECORDS, PlannedCommitments};
+use self::drawn::{DrawProgress, DrawnRows};
 use crate::ingest::csv::Ingested;
 use crate::journal::{Journal, JournalError};
 

@@ -3,10 +3,12 @@
 //! - **Place**: B10; `api::audit` -> [`Regulator`] -> `exchange::audit`
 //! - **Invariants**: every access is signed and on its way to the chain before anything is read. It does not wait for
 //!   finality: a regulator needs nobody's permission, and reads its own replica
+//! - **Shapes**: blobs, seals and ciphertexts are opened on all cores; somebody waits for the answer
 //! - **Errors**: [`RegulatorError`]
 //! - **Security**: the only place where seals are opened; results go to the caller, never into the agent's log
 //! - **Source**: DESIGN.md sections 2 (regulator), 3 ("Query = audit escrow") and 4 ("Reconciliation finds")
 
+mod cores;
 mod export;
 mod line;
 mod liveness;
@@ -25,8 +27,8 @@ use riskveil_chain::{
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::{
     audit::{
-        AuditAction, AuditScope, Finding, OpenedLogs, Reconciliation, RegulatorKey, SubjectTrail, opened::LoggedIn,
-        other_side_from, reconcile_windows, subject_trail,
+        AuditAction, AuditScope, Finding, OpenedLogs, Reconciliation, RegulatorKey, Spread, SubjectTrail,
+        opened::LoggedIn, other_side_from, reconcile_windows, subject_trail,
     },
     disclose::DisclosureEntry,
     ids::{Height, MemberId, Window},
@@ -37,6 +39,7 @@ use riskveil_exchange::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use self::cores::Cores;
 use self::opened::{Kept, regulator_keys};
 use crate::{
     keystore::Keystore,
@@ -253,7 +256,7 @@ impl Regulator {
         let access = self.commit(AuditAction::Subject, from, to, &identifiers).await?;
         let trail = self
             .with_logs(from, move |logs: &OpenedLogs, keys: &[RegulatorKey<'_>]| {
-                subject_trail(logs, keys, &identifiers)
+                subject_trail(logs, keys, &identifiers, &Cores::all())
             })
             .await?;
         Ok(SubjectReport { access, from, to, matching: trail.len(), trail, next: None })
@@ -287,7 +290,7 @@ impl Regulator {
                     keys,
                     head_time_s,
                 };
-                reconcile_windows(&input, logs, (from, through))
+                reconcile_windows(&input, logs, (from, through), &Cores::all())
             })
             .await?;
         let (findings, excused) = liveness::excuse(&self.node, view.height(), report.findings).await?;
@@ -406,8 +409,8 @@ fn list(
     matching.reverse();
     matching.sort_by_key(|(logged_in, entry)| std::cmp::Reverse((entry.core.issued_at_s, logged_in.height)));
     let limit = filter.limit.min(MAX_LOG_LINES);
-    let page = matching.iter().skip(filter.offset).take(limit);
-    let lines = page.map(|(logged_in, entry)| AuditLine::new(logged_in, entry, keys)).collect();
+    let page: Vec<_> = matching.iter().skip(filter.offset).take(limit).collect();
+    let lines = Cores::all().map(&page, |(logged_in, entry)| AuditLine::new(logged_in, entry, keys));
     (lines, matching.len())
 }
 

@@ -31,9 +31,9 @@ use riskveil_exchange::publish::commitment_batch::{CHUNK, ChunkProof, commitment
 use riskveil_exchange::publish::{RecordCommitment, UnprovenBatch};
 use serde::{Deserialize, Serialize};
 
-use super::publisher::Publisher;
 use super::PublishError;
 use super::background::{self, Priority};
+use super::publisher::Publisher;
 use crate::api::models::CommitmentProgress;
 use crate::context::Context;
 use crate::journal::{Journal, JournalError};
@@ -309,10 +309,9 @@ async fn prove(context: &Context, prover: &Prover, batch_seq: u32, batch: &Arc<U
     let (chain_id, publisher, proving) = (context.chain_id, context.member.id.clone(), batch.clone());
     let missing = prover.unproven(batch_seq, batch.chunk_count());
     let mut left = missing.len();
-    let mut running =
-        background::run(Priority::Background, missing.into_iter(), move |chunk| {
-            (chunk, proving.prove_chunk(&chain_id, &publisher, chunk, &mut OsRng))
-        });
+    let mut running = background::run(Priority::Background, missing.into_iter(), move |chunk| {
+        (chunk, proving.prove_chunk(&chain_id, &publisher, chunk, &mut OsRng))
+    });
     let mut before = Instant::now();
     while let Some((chunk, proof)) = running.next().await {
         let (Ok(proof), Ok(chunk)) = (proof, u32::try_from(chunk)) else { return Err(Failed::Interrupted) };

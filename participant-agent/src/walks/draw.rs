@@ -48,7 +48,12 @@ pub fn draw(
     let running = background::run(priority, chunks.enumerate(), move |(number, ToDraw { pending, held })| {
         let places = pending.iter().zip(&held);
         let records: Vec<SlottedRecord<'_>> = places
-            .map(|(row, held)| SlottedRecord { record: &held.record, seed: &held.seed, leaf: &held.leaf, slot: row.slot })
+            .map(|(row, held)| SlottedRecord {
+                record: &held.record,
+                seed: &held.seed,
+                leaf: &held.leaf,
+                slot: row.slot,
+            })
             .collect();
         let rows = draw_rows(&key.sk, &key.id, &records, telling, &mut OsRng);
         (number, rows.map(|rows| (pending, rows)))

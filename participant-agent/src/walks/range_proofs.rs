@@ -234,8 +234,9 @@ async fn verify(context: &Context, publisher: &MemberId, batch_seq: u32, batch: 
     let chunks = count as usize / CHUNK;
     let payload = Arc::new(payload);
     let began = Instant::now();
-    let mut running =
-        background::run(Priority::Background, 0..chunks, move |chunk| verify_chunk(&chain_id, &of, &payload, count, chunk));
+    let mut running = background::run(Priority::Background, 0..chunks, move |chunk| {
+        verify_chunk(&chain_id, &of, &payload, count, chunk)
+    });
     let (mut done, mut invalid) = (0, None::<RangeProofInvalid>);
     while let Some(verified) = running.next().await {
         done += 1;

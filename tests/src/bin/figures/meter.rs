@@ -136,7 +136,11 @@ impl fmt::Display for Table {
             if row.section != section {
                 section = row.section;
                 let (minimum, median) = ("minimum", "median");
-                write!(f, "\n{section:<66} {minimum:>9} {median:>9} {:>10} {:>12} {:>9}", "per second", "work", "portable")?;
+                write!(
+                    f,
+                    "\n{section:<66} {minimum:>9} {median:>9} {:>10} {:>12} {:>9}",
+                    "per second", "work", "portable"
+                )?;
                 writeln!(f, "   {:<25} {minimum:>9} {median:>9} {:>6}", "baseline", "ratio")?;
             }
             writeln!(f, "{row}")?;

@@ -9,8 +9,8 @@ use riskveil_crypto::oprf::OprfSecretKey;
 use riskveil_crypto::{Digest32, SecretBytes};
 use riskveil_exchange::policy::Policy;
 use riskveil_exchange::publish::{
-    CommitmentSeed, PeriodKeyId, RowBatch, SlotBook, SlottedRecord, Telling, commitment, draw_rows, fingerprint, plan_batches,
-    verify_rows,
+    CommitmentSeed, PeriodKeyId, RowBatch, SlotBook, SlottedRecord, Telling, commitment, draw_rows, fingerprint,
+    plan_batches, verify_rows,
 };
 use riskveil_exchange::record::{IdType, Record};
 

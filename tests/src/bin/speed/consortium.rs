@@ -64,8 +64,17 @@ impl Consortium {
         lender.until_within(PATIENCE, "every row", |status| {
             status["rows_on_chain"].as_u64().is_some_and(|held| held >= rows) && status["fresh"] == true
         });
-        for publisher in &mut publishers {
-            publisher.until_within(PATIENCE, "a sealed snapshot", |status| status["fresh"] == true);
+        for (publisher, people) in publishers.iter_mut().zip(people_of) {
+            let last = format!("/v1/publications/{}", publication_of((people.end - 1) / PART * PART));
+            let sealed = loop {
+                let done = publisher.get(&last).filter(|status| status["state"] == "done");
+                match done.and_then(|status| status["height"].as_u64()) {
+                    Some(height) => break height,
+                    None => std::thread::sleep(Duration::from_millis(200)),
+                }
+                assert!(began.elapsed() < PATIENCE, "a snapshot is not sealed:\n{}", publisher.log());
+            };
+            lender.until_within(PATIENCE, "the seal", |status| status["height"].as_u64() >= Some(sealed));
         }
         println!(
             "published and replicated: {rows} rows of {} publishers in {:.0} s wall",
@@ -76,16 +85,22 @@ impl Consortium {
     }
 }
 
+/// The id of the publication that begins with this person's part.
+fn publication_of(from: u64) -> String {
+    format!("{from:032x}")
+}
+
 /// Puts records into the book of an agent that does not run, as files would.
 fn fill(dir: &Path, people: std::ops::Range<u64>) {
     config::load(dir).unwrap();
     let keystore = Keystore::open(dir, &Unlock::KeyFile).unwrap();
-    let book = RecordBook::open(&dir.join(participant_agent::run::JOURNAL_DIR), |name| keystore.journal_key(name)).unwrap();
+    let book =
+        RecordBook::open(&dir.join(participant_agent::run::JOURNAL_DIR), |name| keystore.journal_key(name)).unwrap();
     let mut from = people.start;
     while from < people.end {
-        let end = (from + PART).min(people.end);
+        let end = (from / PART * PART + PART).min(people.end);
         let file = Ingested { accepted: (0..).zip((from..end).map(people::record)).collect(), ..Ingested::default() };
-        book.accept(format!("{from:032x}"), digest::sha256(&from.to_be_bytes()), file).unwrap();
+        book.accept(publication_of(from / PART * PART), digest::sha256(&from.to_be_bytes()), file).unwrap();
         from = end;
     }
 }

@@ -58,10 +58,8 @@ fn draw_all(key: &LiveKey, policy: &Policy, records: u64, spool: &mut DrawnRows)
         let people = person..end;
         person = end;
         let held = make(people.clone());
-        let slot = |(place, one): (u64, &HeldRecord)| PendingRow {
-            place,
-            slot: slots.take(one.record.identifier()).unwrap(),
-        };
+        let slot =
+            |(place, one): (u64, &HeldRecord)| PendingRow { place, slot: slots.take(one.record.identifier()).unwrap() };
         let pending: Vec<PendingRow> = people.zip(&held).map(slot).collect();
         (!pending.is_empty()).then_some(ToDraw { pending, held })
     });

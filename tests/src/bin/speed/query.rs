@@ -19,12 +19,12 @@ pub(crate) fn screen(records: u64, applicants: u64) {
     let folder = consortium.processes.folder("screening");
     let (file, consent) = (folder.join("applicants.csv"), folder.join("consent.txt"));
     let mut text = BufWriter::new(File::create(&file).unwrap());
-    writeln!(text, "applicant_ref,resident_id").unwrap();
+    writeln!(text, "applicant_ref,id_type,id_number").unwrap();
     let hits = applicants * HITS_PERCENT / 100;
     for number in 0..applicants {
         // the first ones have a record, the others none
         let person = if number < hits { number * records / hits.max(1) } else { records + number };
-        writeln!(text, "A-{number},{}", people::resident_id(person)).unwrap();
+        writeln!(text, "A-{number},resident_id,{}", people::resident_id(person)).unwrap();
     }
     text.into_inner().unwrap().sync_all().unwrap();
     fs::write(&consent, "they agreed").unwrap();
@@ -32,9 +32,11 @@ pub(crate) fn screen(records: u64, applicants: u64) {
     let responder = &consortium.publishers[0];
     let before = (responder.cpu_s(), consortium.lender.cpu_s(), traffic(&consortium.lender));
     let began = Instant::now();
-    let paths = [&file, &consortium.processes.dir("LENDER-01"), &consent, &folder].map(|path| path.display().to_string());
+    let paths =
+        [&file, &consortium.processes.dir("LENDER-01"), &consent, &folder].map(|path| path.display().to_string());
     let [file, lender, consent, out] = paths.each_ref().map(String::as_str);
-    let options = ["--dir", lender, "--consent-batch", consent, "--purpose", "pre_loan_approval", "--as-of", "2026-06-30"];
+    let options =
+        ["--dir", lender, "--consent-batch", consent, "--purpose", "pre_loan_approval", "--as-of", "2026-06-30"];
     let (code, summary, stderr) = call(["screen", file].into_iter().chain(options).chain(["--out", out]));
     let wall = began.elapsed().as_secs_f64();
     assert_eq!(code, 0, "{stderr}");
@@ -113,7 +115,9 @@ pub(crate) fn check(records: u64, responders: usize, checks: usize) {
     times.sort_by(f64::total_cmp);
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
     let status = consortium.lender.get("/v1/chain/status").unwrap();
-    println!("{checks} checks of 4 items at {responders} responders with {records} rows each, one after the other: all right");
+    println!(
+        "{checks} checks of 4 items at {responders} responders with {records} rows each, one after the other: all right"
+    );
     println!("  p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms, longest {:.2} ms", at(50), at(95), at(99), at(100));
     println!(
         "  CPU a check: lender {:.2} ms, all responders together {:.2} ms",
