@@ -18,3 +18,9 @@ docs:
 
 deny:
     cargo deny check licenses bans sources
+
+# The eight-lane kernel against dalek and sha2 on whatever a fuzzer finds, for three minutes; needs `cargo install cargo-fuzz`.
+# What it finds is kept in target/fuzz/corpus, a crash in crypto/fuzz/artifacts.
+fuzz TARGET="lanes" SECONDS="180":
+    mkdir -p target/fuzz/corpus/{{TARGET}}
+    cd crypto && cargo fuzz run -s none --no-trace-compares --target-dir ../target/fuzz {{TARGET}} ../target/fuzz/corpus/{{TARGET}} fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}}

@@ -256,9 +256,9 @@ fn entries_checked_together_have_the_faults_that_each_has_alone() {
         assert_eq!(faults_of(&requests[..count], &keys), alone[..count], "the first {count}");
         let from = requests.len() - count;
         assert_eq!(faults_of(&requests[from..], &keys), alone[from..], "the last {count}");
-        let parted = parts(&requests[..count]).into_iter().flat_map(|part| faults_of(part, &keys));
-        assert_eq!(parted.collect::<Vec<_>>(), alone[..count], "{count} in parts");
     }
+    let parted = parts(&requests).into_iter().flat_map(|part| faults_of(part, &keys));
+    assert_eq!(parted.collect::<Vec<_>>(), alone, "in parts");
     let kinds: BTreeMap<FindingKind, usize> = alone.iter().flatten().fold(BTreeMap::new(), |mut kinds, fault| {
         *kinds.entry(fault.kind).or_default() += 1;
         kinds
@@ -345,9 +345,6 @@ impl OnChain {
         let (lender, publisher) = (all.world.lender.clone(), all.world.publishers[0].id.clone());
         all.log(&lender, &entries.into_iter().map(LenderEntry::Query).collect::<Vec<_>>());
         all.log(&publisher, &receipts.into_iter().map(ResponderEntry::Receipt).collect::<Vec<_>>());
-        let middle = all.windows.len() / 2;
-        all.windows[middle].2.blob[50] ^= 1;
-        all.windows[middle + 1].2.leaves[0] = Digest32::ZERO;
         all
     }
 
@@ -371,7 +368,7 @@ impl OnChain {
             payload,
         });
         let (seen, mut logs) = (seen.collect::<Vec<_>>(), OpenedLogs::default());
-        let (first, rest) = seen.split_at(3);
+        let (first, rest) = seen.split_at(1);
         first.iter().for_each(|one| logs.add(one, &self.regulator.keys()));
         logs.add_all(rest, &self.regulator.keys(), spread);
         logs
@@ -421,6 +418,9 @@ fn answer(world: &World, entry: &mut QueryEntry, number: usize) -> Option<Receip
 #[test]
 fn an_audit_finds_the_same_whoever_does_its_parts() {
     let mut all = OnChain::mixed(400);
+    let middle = all.windows.len() / 2;
+    all.windows[middle].2.blob[50] ^= 1;
+    all.windows[middle + 1].2.leaves[0] = Digest32::ZERO;
     let report = all.reconcile(&InTurn);
     assert!(report.counts.matched > 200 && report.counts.requests > 300, "{:?}", report.counts);
     let mut kinds: Vec<FindingKind> = report.findings.iter().map(|finding| finding.kind).collect();
@@ -442,7 +442,7 @@ fn an_audit_finds_the_same_whoever_does_its_parts() {
 
 #[test]
 fn a_known_envelope_under_another_signature_is_the_responders_invention() {
-    let mut all = OnChain::mixed(12); // the eleventh
+    let mut all = OnChain::mixed(12); // the eleventh is one
     let report = all.reconcile(&InTurn);
     let invented: Vec<_> =
         report.findings.iter().filter(|finding| finding.fault == Some(EntryFault::LenderSignature)).collect();
@@ -480,12 +480,12 @@ fn found_alone(
 fn a_search_finds_what_opening_each_item_alone_finds() {
     let mut world = World::new(1);
     let regulator = Regulator::of(&mut world);
-    let entries = entries(&mut world, &regulator, ITEMS_AT_ONCE + 1);
+    let entries = entries(&mut world, &regulator, ITEMS_AT_ONCE / 2);
     let (keys, digests) = (regulator.keys(), digests(&entries));
     let requests = requests(&entries, &digests);
     let wanted = [(IdType::Mobile, MOBILE), (IdType::ResidentId, OTHER_RESIDENT)];
     let wanted = wanted.map(|(id_type, text)| identifier(id_type, text));
-    for count in counts() {
+    for count in counts().filter(|count| *count <= entries.len()) {
         let logged = |entry: &QueryEntry| Logged { entry: entry.clone(), window: 0, on_chain: vec![true] };
         let queries = entries[..count].iter().map(logged).collect();
         let logs = OpenedLogs { queries, ..OpenedLogs::default() };

@@ -11,8 +11,8 @@ use riskveil_exchange::audit::entry::{LenderEntry, LogKind, ReceiptEntry, Respon
 use riskveil_exchange::audit::finding::{EntryFault, Finding, FindingKind, Proof};
 use riskveil_exchange::audit::window::{SealTo, SealedWindow, WindowScope, payload_budget};
 use riskveil_exchange::audit::{
-    InTurn, LogEntry, OpenedLogs, Outcome, ReconcileReport, Reconciliation, RegulatorKey, SeenWindow, reconcile_windows,
-    subject_trail,
+    InTurn, LogEntry, OpenedLogs, Outcome, ReconcileReport, Reconciliation, RegulatorKey, SeenWindow,
+    reconcile_windows, subject_trail,
 };
 use riskveil_exchange::disclose::{Ask, DisclosureEntry, DisclosureReceipt, DisclosureRefusal, DisclosureRequest};
 use riskveil_exchange::ids::{AuditKeyId, Height, MemberId, Window};

@@ -7,8 +7,8 @@
 //! - **Invariants**: after every step a list encodes, and its double encodes, to the same bytes from both
 //!
 //! ```text
-//! decode a      any 32 bytes, edges of the field, encodings of a and their neighbours
-//! map a         any 64 bytes, edges of the field
+//! a = decode    any 32 bytes, edges of the field, encodings of a, their negatives and neighbours
+//! a = map       any 64 bytes, edges of the field
 //! a = k*a       k any scalar below 2^255, reduced or not; one for all lanes, or each lane its own
 //! a = a + b, a - b, a + torsion
 //! swap          a and b
@@ -51,7 +51,9 @@ const STEPS: usize = 12;
 const MOST_POINTS: usize = 20;
 /// Bytes of a message: up to four blocks and a part of a fifth.
 const LONGEST_MESSAGE: u16 = 600;
-/// p, little-endian, but for its first byte, 0xed.
+/// The first byte of p, little-endian.
+const P_LOWEST: u8 = 0xed;
+/// The other bytes of p.
 const P_TAIL: [u8; 31] = {
     let mut bytes = [0xff; 31];
     bytes[30] = 0x7f;
@@ -110,7 +112,7 @@ impl<'a> Bytes<'a> {
             0 => bytes[0] = near,
             // p - 16 .. p + 15
             1 => {
-                bytes[0] = (0xed - 16) + near;
+                bytes[0] = P_LOWEST - 16 + near;
                 bytes[1..].copy_from_slice(&P_TAIL);
             }
             // 2^255 - 1 - near, 2^256 - 1 - near
@@ -224,6 +226,18 @@ fn encodings(points: &[RistrettoPoint]) -> Vec<[u8; 32]> {
     points.iter().map(|point| point.compress().0).collect()
 }
 
+/// p - s.
+fn negative(s: &[u8; 32]) -> [u8; 32] {
+    let mut borrow = false;
+    std::array::from_fn(|at| {
+        let of_p = if at == 0 { P_LOWEST } else { P_TAIL[at - 1] };
+        let (difference, below) = of_p.overflowing_sub(s[at]);
+        let (difference, below_too) = difference.overflowing_sub(u8::from(borrow));
+        borrow = below || below_too;
+        difference
+    })
+}
+
 fn eight<T: Copy>(values: &[T], rest: T) -> [T; 8] {
     std::array::from_fn(|lane| values.get(lane).copied().unwrap_or(rest))
 }
@@ -271,7 +285,7 @@ impl<'a> Program<'a> {
         (0..self.count).map(|_| one(&mut self.bytes)).collect()
     }
 
-    /// Candidates are refused where dalek refuses them; the others become b.
+    /// Candidates are refused where dalek refuses them and replaced by the identity; they become a, and a becomes b.
     fn decode(&mut self) {
         let own = encodings(&self.a.dalek);
         let mut candidates = Vec::with_capacity(self.count);
@@ -286,29 +300,34 @@ impl<'a> Program<'a> {
                     let bit = self.bytes.byte();
                     bytes[usize::from(bit / 8)] ^= 1 << (bit % 8);
                 }
-                // half of all strings with these two bits clear decode or so
+                // a string that looks random, with the two bits clear that no encoding has
                 64..96 => {
                     bytes.copy_from_slice(&self.bytes.spread()[..32]);
                     (bytes[0], bytes[31]) = (bytes[0] & 0xfe, bytes[31] & 0x7f);
                 }
+                // the negative one of the two roots
+                96..112 => bytes = negative(&own),
                 _ => {}
             }
             candidates.push(bytes);
         }
         let decoded: Vec<Option<RistrettoPoint>> =
             candidates.iter().map(|bytes| CompressedRistretto(*bytes).decompress()).collect();
-        let in_lanes = ristretto::decode_all(self.proof, &candidates);
-        let first_refused = decoded.iter().position(Option::is_none);
-        assert_eq!(in_lanes.as_ref().err().map(|refused| refused.at), first_refused);
         let [by_lanes, by_dalek] =
             [Kernel::Lanes(self.proof), Kernel::Portable].map(|kernel| points::check_encodings(kernel, &candidates));
         assert_eq!(by_lanes, by_dalek);
-        for (candidate, decoded) in candidates.iter_mut().zip(&decoded) {
-            if decoded.is_none() {
-                *candidate = [0; 32];
+        // the first that is refused is named; it is replaced until none is left
+        let mut refused = decoded.iter().enumerate().filter(|(_, point)| point.is_none()).map(|(at, _)| at);
+        let lanes = loop {
+            match ristretto::decode_all(self.proof, &candidates) {
+                Ok(lanes) => break lanes,
+                Err(undecodable) => {
+                    assert_eq!(Some(undecodable.at), refused.next());
+                    candidates[undecodable.at] = [0; 32];
+                }
             }
-        }
-        let lanes = ristretto::decode_all(self.proof, &candidates).expect("what dalek refuses was replaced");
+        };
+        assert_eq!(refused.next(), None);
         let dalek = decoded.into_iter().map(|point| point.unwrap_or(RistrettoPoint::identity())).collect();
         self.b = std::mem::replace(&mut self.a, Both { lanes, dalek });
     }

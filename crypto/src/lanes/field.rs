@@ -296,7 +296,7 @@ impl Field {
 
     /// Little-endian words of the canonical value: word w, lane i.
     #[inline(always)]
-    pub(super) fn to_words(&self) -> [U64x8; 4] {
+    pub(super) fn as_words(&self) -> [U64x8; 4] {
         let [a, b, c, d, e] = self.canonical();
         [
             a.or(b.shl::<52>()),

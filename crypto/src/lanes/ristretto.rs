@@ -142,7 +142,7 @@ with_avx512! {
         while i < SIDE_BY_SIDE {
             let words = load_words(proof, &encodings[i]);
             s[i] = Field::from_words(&words);
-            let own = s[i].to_words();
+            let own = s[i].as_words();
             canonical[i] = own[0].equals(words[0])
                 & own[1].equals(words[1])
                 & own[2].equals(words[2])
@@ -222,7 +222,7 @@ fn encode_side_by_side<const N: usize>(points: &[Extended; N]) -> [Encodings; N]
         let den_inv = den2.blend(rotate, &den1.times(&invsqrt_a_minus_d));
         let y = rotated_y.negate_where(rotated_x.times(&z_inv).is_negative());
         let s = den_inv.times(&z.sub(&y.exact()).carry()).absolute();
-        encodings[i] = store_words(&s.to_words());
+        encodings[i] = store_words(&s.as_words());
         i += 1;
     }
     encodings
@@ -282,7 +282,7 @@ with_avx512! {
             let g = rotated_g.negate_where(negative);
             let difference = rotated_h.exact().sub(&g.exact()).carry();
             let s = difference.times(&magic.times(&g.times(&t_inv))).absolute();
-            *encoding = store_words(&s.to_words());
+            *encoding = store_words(&s.as_words());
         }
     }
 }

@@ -127,7 +127,7 @@ mod slow {
 }
 
 fn words_of(field: &Field, lane: usize) -> [u64; 4] {
-    field.to_words().map(|word| word.to_array()[lane])
+    field.as_words().map(|word| word.to_array()[lane])
 }
 
 /// Limbs at and around every bound that a multiplicand may have, with garbage above bit 52.
@@ -221,8 +221,8 @@ fn the_inverse_of_every_value_is_its_inverse_and_zero_has_none() {
     let a: [[u64; 5]; 8] = std::array::from_fn(|lane| if lane == 0 { [0; 5] } else { adversarial_limbs(rng) });
     let x = Field(register(proof, &a));
     let one = x.invert().times(&x);
-    for lane in 0..8 {
-        let expected = u64::from(slow::of_limbs(exact(a[lane])) != [0; 4]);
+    for (lane, limbs) in a.iter().enumerate() {
+        let expected = u64::from(slow::of_limbs(exact(*limbs)) != [0; 4]);
         assert_eq!(words_of(&one, lane), [expected, 0, 0, 0]);
     }
 }

@@ -15,7 +15,8 @@ const HITS_PERCENT: u64 = 1;
 
 /// A screening of applicants, one resident id each, against one responder.
 pub(crate) fn screen(records: u64, applicants: u64) {
-    let mut consortium = Consortium::new(&[0..records]);
+    let people = 0..records;
+    let mut consortium = Consortium::new(std::slice::from_ref(&people));
     let folder = consortium.processes.folder("screening");
     let (file, consent) = (folder.join("applicants.csv"), folder.join("consent.txt"));
     let mut text = BufWriter::new(File::create(&file).unwrap());
