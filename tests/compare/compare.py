@@ -161,7 +161,8 @@ def openmined_sides(spec):
 
 
 def child(spec):
-    """Leaves its figures, or why there are none, in the file that the parent reads."""
+    """Leaves its figures, or why there are none, in the file that the parent reads. The alarm ends it should the parent be gone."""
+    signal.alarm(spec["timeout"] + 60)
     try:
         stages = openmined_sides(spec) if spec["protocol"] in STRUCTURES else spu_party(spec)
         answer = {"stages": stages, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
@@ -251,7 +252,7 @@ def run_spu(protocol, sizes, folder, timeout):
 
 def run_openmined(protocol, sizes, folder, timeout):
     paths = {"client": "client.csv", "server": "server.csv", "output": f"{protocol}.client.output", "answer": protocol}
-    spec = {"protocol": protocol, "structure": STRUCTURES[protocol]} | {k: str(folder / v) for k, v in paths.items()}
+    spec = {"protocol": protocol, "structure": STRUCTURES[protocol], "timeout": timeout} | {k: str(folder / v) for k, v in paths.items()}
     (answer,), _ = run_children([spec], timeout, folder)
     for (stage, side, unit), figures in zip(OPENMINED, answer["stages"]):
         yield row(stage, unit, {side: figures}, sizes, answer["peak_mib"])
