@@ -28,7 +28,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use riskveil_crypto::{
     Element, SecretBytes, SecretScalar,
     digest::{Digest32, sha256},
-    escrow::{AuditKeyPair, EscrowedItem, escrow_batch},
+    escrow::{AuditKeyPair, escrow_batch},
     evaluation::{EvaluationContext, blind_evaluate},
     kernel,
     oprf::OprfSecretKey,
@@ -166,8 +166,7 @@ fn audits(report: &mut Report, ordinary: &Encoding, rng: &mut ChaCha20Rng) {
     const N: usize = 8;
     let inputs: [[u8; 40]; N] = std::array::from_fn(|_| random(rng));
     let inputs = inputs.each_ref().map(|input| Some(&input[..]));
-    let escrowed = escrow_batch(&inputs, &AuditKeyPair::generate(rng).public(), rng).unwrap();
-    let items: Vec<EscrowedItem> = escrowed.into_iter().map(|escrowed| escrowed.item).collect();
+    let (items, _) = escrow_batch(&inputs, &AuditKeyPair::generate(rng).public(), rng).unwrap();
     let run = |key: &AuditKeyPair| key.agree(&items, &inputs);
     let with_key = |y: &Encoding| AuditKeyPair::from_bytes(&SecretBytes::from_bytes(*y)).unwrap();
     let kind = "agree, 8 items";

@@ -23,22 +23,28 @@
 //! weighted: w_i from a transcript over binding, Y, every C1 and every C2; the same proof for sum w_i*s_i
 //! ```
 
-use std::{fmt, sync::LazyLock};
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{LazyLock, OnceLock},
+};
 
 use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use zeroize::Zeroizing;
 
 use crate::{
+    codec::Raw,
     digest::Digest32,
     dst::{self, Dst},
+    elements::Elements,
     error::ProofInvalid,
     group::Element,
     kernel::{Kernel, kernel},
     oprf::{OprfError, dleq::canonical_scalar, input_element, suite::expand_to_group},
-    points::{self, Base, HALF, RUN, weighted_sum},
+    points::{self, Base, HALF, RUN, weighted_sums},
     secret::{ScalarInvalid, SecretBytes, SecretScalar},
     sha512::Digests,
     transcript::TranscriptProtocol,
@@ -176,33 +182,106 @@ pub struct EscrowedItem {
     pub c2: Element,
 }
 
-/// Lists of items in serde: the encoding of `Vec<EscrowedItem>`, decoded all at once.
-pub mod items {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+/// The items of a request: in serde a list of [`EscrowedItem`], decoded all at once.
+///
+/// The points of C1 and C2 are decoded once and kept until the items change; a copy has none ([`Elements`]).
+#[derive(Default)]
+pub struct EscrowedItems {
+    items: Vec<EscrowedItem>,
+    halves: OnceLock<Halves>,
+}
 
-    use super::EscrowedItem;
-    use crate::group::Element;
+struct Halves {
+    c1: Elements,
+    c2: Elements,
+}
 
-    /// Writes the items as `Vec<EscrowedItem>` does.
-    ///
-    /// # Errors
-    /// The serializer's.
-    pub fn serialize<S: Serializer>(items: &Vec<EscrowedItem>, serializer: S) -> Result<S::Ok, S::Error> {
-        items.serialize(serializer)
+impl EscrowedItems {
+    /// C1 of every item.
+    pub fn c1(&self) -> &Elements {
+        &self.halves().c1
     }
 
-    /// Reads the items; every C1 and C2 is canonical and not the identity.
-    ///
-    /// # Errors
-    /// The deserializer's; an encoding that is not an element's.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EscrowedItem>, D::Error> {
+    /// C2 of every item.
+    pub fn c2(&self) -> &Elements {
+        &self.halves().c2
+    }
+
+    /// Drops the points: for items that are kept and not computed with.
+    pub fn forget_points(&mut self) {
+        self.halves.take();
+    }
+
+    fn halves(&self) -> &Halves {
+        self.halves.get_or_init(|| {
+            let (c1, c2): (Vec<Element>, Vec<Element>) = self.items.iter().map(|item| (item.c1, item.c2)).unzip();
+            Halves { c1: c1.into(), c2: c2.into() }
+        })
+    }
+
+    fn of_halves(c1: Elements, c2: Elements) -> EscrowedItems {
+        let items = c1.iter().zip(c2.iter()).map(|(c1, c2)| EscrowedItem { c1: *c1, c2: *c2 }).collect();
+        EscrowedItems { items, halves: OnceLock::from(Halves { c1, c2 }) }
+    }
+}
+
+impl From<Vec<EscrowedItem>> for EscrowedItems {
+    fn from(items: Vec<EscrowedItem>) -> EscrowedItems {
+        EscrowedItems { items, halves: OnceLock::new() }
+    }
+}
+
+impl Deref for EscrowedItems {
+    type Target = Vec<EscrowedItem>;
+
+    fn deref(&self) -> &Vec<EscrowedItem> {
+        &self.items
+    }
+}
+
+impl DerefMut for EscrowedItems {
+    fn deref_mut(&mut self) -> &mut Vec<EscrowedItem> {
+        self.forget_points();
+        &mut self.items
+    }
+}
+
+impl Clone for EscrowedItems {
+    fn clone(&self) -> EscrowedItems {
+        self.items.clone().into()
+    }
+}
+
+impl PartialEq for EscrowedItems {
+    fn eq(&self, other: &EscrowedItems) -> bool {
+        self.items == other.items
+    }
+}
+
+impl Eq for EscrowedItems {}
+
+impl fmt::Debug for EscrowedItems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EscrowedItems({})", self.items.len())
+    }
+}
+
+impl Serialize for EscrowedItems {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.items.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for EscrowedItems {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EscrowedItems, D::Error> {
         if deserializer.is_human_readable() {
-            return Deserialize::deserialize(deserializer);
+            return Vec::<EscrowedItem>::deserialize(deserializer).map(Into::into);
         }
-        let encodings: Vec<[[u8; 32]; 2]> = Deserialize::deserialize(deserializer)?;
-        let elements = Element::from_bytes_batch(encodings.as_flattened()).map_err(D::Error::custom)?;
-        let (pairs, _) = elements.as_chunks::<2>();
-        Ok(pairs.iter().map(|[c1, c2]| EscrowedItem { c1: *c1, c2: *c2 }).collect())
+        let encodings: Vec<[Raw<32>; 2]> = Deserialize::deserialize(deserializer)?;
+        let (c1, c2): (Vec<[u8; 32]>, Vec<[u8; 32]>) = encodings.iter().map(|[c1, c2]| (c1.0, c2.0)).unzip();
+        let halves: Result<Vec<Elements>, _> = Elements::from_bytes_lists(&[&c1, &c2]).into_iter().collect();
+        let [c1, c2] = halves.map_err(D::Error::custom)?.try_into().expect("two lists");
+        Ok(EscrowedItems::of_halves(c1, c2))
     }
 }
 
@@ -279,7 +358,7 @@ pub fn escrow(p: &Element, y: &Element, rng: &mut (impl RngCore + CryptoRng)) ->
     }
 }
 
-/// As [`escrow`] of `HashToGroup` of each input, the dummy element where there is none, many at a time.
+/// As [`escrow`] of `HashToGroup` of each input, the dummy element where there is none, many at a time; items and secrets in order.
 ///
 /// # Errors
 /// [`OprfError::InputTooLong`]; [`OprfError::IdentityElement`] for an input nobody knows.
@@ -287,27 +366,30 @@ pub fn escrow_batch(
     inputs: &[Option<&[u8]>],
     y: &Element,
     rng: &mut (impl RngCore + CryptoRng),
-) -> Result<Vec<Escrowed>, OprfError> {
+) -> Result<(EscrowedItems, Vec<EscrowSecret>), OprfError> {
     let kernel = kernel();
     let (base, audit_base) = (Base::of(kernel, &Element::BASE), Base::of(kernel, y));
-    let mut escrowed = Vec::with_capacity(inputs.len());
+    let (mut all_c1, mut all_c2, mut all_s) = (Vec::new(), Vec::new(), Vec::with_capacity(inputs.len()));
+    let mut points_of_c2 = Vec::new();
     for inputs in inputs.chunks(RUN) {
         let uniform = expand_inputs(kernel, inputs)?;
         let secrets = SecretScalar::random_batch(inputs.len(), rng);
         // C1 = 2 * (s/2)*G, doubled while it is encoded
         let halves: Vec<Zeroizing<[u8; 32]>> =
             secrets.iter().map(|s| s.expose(|s| Zeroizing::new((s * *HALF).to_bytes()))).collect();
-        let c1 = Element::of_computed(&points::multiples(&base, &halves).double_and_encode())?;
+        all_c1.extend(Element::of_computed(&points::multiples(&base, &halves).double_and_encode())?);
         let masks = points::multiples(&audit_base, &points::scalar_bytes(secrets.iter()));
-        let c2 = Element::of_computed(&points::map(kernel, &uniform).add(&masks).encode())?;
-        escrowed.extend(
-            secrets
-                .into_iter()
-                .zip(c1.into_iter().zip(c2))
-                .map(|(s, (c1, c2))| Escrowed { secret: EscrowSecret { s, c2 }, item: EscrowedItem { c1, c2 } }),
-        );
+        let c2 = points::map(kernel, &uniform).add(&masks);
+        all_c2.extend(Element::of_computed(&c2.encode())?);
+        points_of_c2.push(c2);
+        all_s.extend(secrets);
     }
-    Ok(escrowed)
+    let secrets = all_s.into_iter().zip(&all_c2).map(|(s, c2)| EscrowSecret { s, c2: *c2 }).collect();
+    let c2 = match points::joined(points_of_c2) {
+        Some(points) => Elements::of_points(all_c2, points),
+        None => all_c2.into(),
+    };
+    Ok((EscrowedItems::of_halves(all_c1.into(), c2), secrets))
 }
 
 /// What `HashToGroup` maps of each input, and of the dummy's where there is none.
@@ -434,7 +516,7 @@ pub fn prove_knowledge_weighted(
 /// [`EscrowError`], as [`verify_knowledge`].
 pub fn verify_knowledge_weighted(
     binding: &Digest32,
-    items: &[EscrowedItem],
+    items: &EscrowedItems,
     y: &Element,
     proof: &KnowledgeProof,
 ) -> Result<(), EscrowError> {
@@ -444,9 +526,8 @@ pub fn verify_knowledge_weighted(
     elements_are_distinct(items)?;
     let mut transcript = weighted_transcript(binding, y, items);
     let weights = transcript.challenge_weights(b"weights", items.len());
-    let c1: Vec<Element> = items.iter().map(|item| item.c1).collect();
-    let sum = weighted_sum(kernel(), &weights, &c1).map_err(|_| EscrowError::ProofInvalid)?;
-    verify(&mut transcript, &sum, proof)?;
+    let [sum] = weighted_sums(&[(items.c1().points(), &weights)]).try_into().expect("one sum");
+    verify(&mut transcript, &sum.map_err(|_| EscrowError::ProofInvalid)?, proof)?;
     Ok(())
 }
 

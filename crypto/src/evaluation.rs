@@ -30,12 +30,13 @@ pub use crate::oprf::dleq::Proof as EvaluationProof;
 use crate::{
     digest::Digest32,
     dst,
+    elements::Elements,
     error::ProofInvalid,
     escrow::EscrowSecret,
-    group::Element,
-    kernel::{Kernel, kernel},
+    group::{Element, GroupError},
+    kernel::kernel,
     oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize_all},
-    points::{self, Base, HALF, RUN, weighted_sum},
+    points::{self, Base, HALF, Points, RUN, Weighted, weighted_sums},
     secret::SecretScalar,
     transcript::TranscriptProtocol,
 };
@@ -80,47 +81,51 @@ pub fn blind_evaluate(
     c2: &[Element],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Evaluation, OprfError> {
-    let mut evaluated = blind_evaluate_many(sk, &[(*ctx, c2)], rng);
+    let mut evaluated = blind_evaluate_many(sk, &[(*ctx, &c2.to_vec().into())], rng);
     evaluated.pop().unwrap_or(Err(OprfError::BatchSize { got: 0 }))
 }
 
 /// [`blind_evaluate`] of each request, all under one key, so that small ones fill the lanes together. Each has its own proof.
 pub fn blind_evaluate_many(
     sk: &OprfSecretKey,
-    requests: &[(EvaluationContext<'_>, &[Element])],
+    requests: &[(EvaluationContext<'_>, &Elements)],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Vec<Result<Evaluation, OprfError>> {
-    let kernel = kernel();
     let admitted: Vec<Result<(), OprfError>> = requests.iter().map(|(ctx, c2)| can_evaluate(sk, ctx, c2)).collect();
     let good = || requests.iter().zip(&admitted).filter(|(_, admitted)| admitted.is_ok()).map(|(request, _)| request);
-    let c2: Vec<Element> = good().flat_map(|(_, c2)| c2.iter().copied()).collect();
-    let z = match multiply_all(kernel, sk, &c2) {
-        Ok(z) => z,
-        // no C2 is the identity and the order is prime, so no Z is
-        Err(error) => return admitted.into_iter().map(|admitted| admitted.and(Err(error))).collect(),
+    let half = Zeroizing::new(sk.k().expose(|k| k * *HALF));
+    let points: Vec<&Points> = good().map(|(_, c2)| c2.points()).collect();
+    let multiplied = points::multiply_and_double(&points, &half);
+    // no C2 is the identity and the order is prime, so no Z is
+    let z: Result<Vec<Vec<Element>>, GroupError> = multiplied.iter().map(|z| Element::of_computed(z)).collect();
+    let Ok(z) = z else {
+        return admitted.into_iter().map(|admitted| admitted.and(Err(OprfError::IdentityElement))).collect();
     };
-    let mut z = &z[..];
-    let begun: Vec<Result<Begun, OprfError>> = good()
-        .map(|(ctx, c2)| {
-            let (own, rest) = z.split_at(c2.len());
-            z = rest;
-            Begun::new(kernel, sk, ctx, c2, own, rng)
+    let (weights, rs): (Vec<Vec<u128>>, Vec<SecretScalar>) = good()
+        .zip(&z)
+        .map(|((ctx, c2), z)| {
+            let mut transcript = evaluation_transcript(ctx, c2, z);
+            let weights = transcript.challenge_weights(b"weights", c2.len());
+            (weights, sk.k().expose(|k| transcript.hedged_nonce(k, rng)))
         })
-        .collect();
-    let sums: Vec<Element> = begun.iter().flatten().map(|begun| begun.M).collect();
-    let proofs = multiply_all(kernel, sk, &sums).map(|Zc| {
-        let pairs: Vec<(Element, Element)> = sums.iter().copied().zip(Zc).collect();
-        let rs: Vec<SecretScalar> = begun.iter().flatten().map(|begun| begun.r.clone()).collect();
+        .unzip();
+    let sums: Vec<Weighted<'_>> = points.iter().copied().zip(weights.iter().map(Vec::as_slice)).collect();
+    let sums = weighted_sums(&sums);
+    // an identity has no proof; another's stands in for it so that places stay
+    let of_sums: Vec<Element> = sums.iter().map(|sum| sum.unwrap_or(Element::BASE)).collect();
+    let of_sums: Elements = of_sums.into();
+    let zc = points::multiply_and_double(&[of_sums.points()], &half).concat();
+    let proofs = Element::of_computed(&zc).map(|Zc| {
+        let pairs: Vec<(Element, Element)> = of_sums.iter().copied().zip(Zc).collect();
         dleq::generate_proofs(sk.k(), &sk.public_key(), &pairs, &rs)
     });
-    let mut proofs = proofs.unwrap_or_default().into_iter();
-    let mut evaluated = begun.into_iter().map(|begun| {
-        let Begun { z, .. } = begun?;
-        Ok(Evaluation { z, proof: proofs.next().ok_or(OprfError::IdentityElement)? })
+    let mut evaluated = z.into_iter().zip(sums).zip(proofs.unwrap_or_default()).map(|((z, sum), proof)| {
+        sum?;
+        Ok(Evaluation { z, proof })
     });
     admitted
         .into_iter()
-        .map(|admitted| admitted.and_then(|()| evaluated.next().unwrap_or(Err(OprfError::AnotherKey))))
+        .map(|admitted| admitted.and_then(|()| evaluated.next().unwrap_or(Err(OprfError::IdentityElement))))
         .collect()
 }
 
@@ -131,54 +136,33 @@ fn can_evaluate(sk: &OprfSecretKey, ctx: &EvaluationContext<'_>, c2: &[Element])
     if c2.is_empty() || c2.len() > MAX_ITEMS { Err(OprfError::BatchSize { got: c2.len() }) } else { Ok(()) }
 }
 
-/// An evaluation that its proof is missing of.
-struct Begun {
-    z: Vec<Element>,
-    M: Element,
-    r: SecretScalar,
-}
-
-impl Begun {
-    fn new(
-        kernel: Kernel,
-        sk: &OprfSecretKey,
-        ctx: &EvaluationContext<'_>,
-        c2: &[Element],
-        z: &[Element],
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<Begun, OprfError> {
-        let mut transcript = evaluation_transcript(ctx, c2, z);
-        let weights = transcript.challenge_weights(b"weights", c2.len());
-        let M = weighted_sum(kernel, &weights, c2)?;
-        let r = sk.k().expose(|k| transcript.hedged_nonce(k, rng));
-        Ok(Begun { z: z.to_vec(), M, r })
-    }
-}
-
 /// `k * C2` of each, without a proof: what a proof costs is the difference. Nothing unblinds it.
 ///
 /// # Errors
 /// [`OprfError::IdentityElement`], never for elements.
-pub fn evaluate_unproven(sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Element>, OprfError> {
-    multiply_all(kernel(), sk, c2)
-}
-
-/// `k * C2` of each: (k/2)*C2, doubled while it is encoded.
-pub(crate) fn multiply_all(kernel: Kernel, sk: &OprfSecretKey, c2: &[Element]) -> Result<Vec<Element>, OprfError> {
+pub fn evaluate_unproven(sk: &OprfSecretKey, c2: &Elements) -> Result<Vec<Element>, OprfError> {
     let half = Zeroizing::new(sk.k().expose(|k| k * *HALF));
-    let mut z = Vec::with_capacity(c2.len());
-    for c2 in c2.chunks(RUN) {
-        let encodings = points::of_elements(kernel, c2.iter()).multiply(&half).double_and_encode();
-        z.extend(Element::of_computed(&encodings)?);
-    }
-    Ok(z)
+    Ok(Element::of_computed(&points::multiply_and_double(&[c2.points()], &half).concat())?)
 }
 
 /// Evaluated elements that a proof has shown to be `k*C2`.
 #[derive(Debug)]
 pub struct VerifiedEvaluation {
     c2: Vec<Element>,
-    z: Vec<Element>,
+    z: Elements,
+}
+
+/// An answer to verify.
+#[derive(Debug)]
+pub struct ToVerify<'a> {
+    /// What it is bound to.
+    pub ctx: EvaluationContext<'a>,
+    /// What was sent.
+    pub c2: &'a Elements,
+    /// What came back.
+    pub z: Elements,
+    /// What shows that it is `k*C2`.
+    pub proof: EvaluationProof,
 }
 
 /// Shows that every `z[i]` is `k*c2[i]` for the `k` of `ctx.k`. Variable time, on public values.
@@ -191,15 +175,55 @@ pub fn verify_evaluation(
     z: Vec<Element>,
     proof: &EvaluationProof,
 ) -> Result<VerifiedEvaluation, ProofInvalid> {
-    if c2.is_empty() || c2.len() > MAX_ITEMS || c2.len() != z.len() {
-        return Err(ProofInvalid);
+    let c2: Elements = c2.to_vec().into();
+    verify_evaluations(vec![ToVerify { ctx: *ctx, c2: &c2, z: z.into(), proof: *proof }]).pop().unwrap_or(Err(ProofInvalid))
+}
+
+/// [`verify_evaluation`] of each answer, in order; small ones share the kernel, each is judged by its own proof.
+///
+/// # Errors
+/// [`ProofInvalid`] for each answer that does not hold; it changes nothing for the others.
+pub fn verify_evaluations(answers: Vec<ToVerify<'_>>) -> Vec<Result<VerifiedEvaluation, ProofInvalid>> {
+    let has_items = |answer: &ToVerify<'_>| {
+        !answer.c2.is_empty() && answer.c2.len() <= MAX_ITEMS && answer.c2.len() == answer.z.len()
+    };
+    let weights: Vec<Option<Vec<u128>>> = answers
+        .iter()
+        .map(|answer| {
+            let weights = || {
+                let mut transcript = evaluation_transcript(&answer.ctx, answer.c2, &answer.z);
+                transcript.challenge_weights(b"weights", answer.c2.len())
+            };
+            has_items(answer).then(weights)
+        })
+        .collect();
+    let mut lists: Vec<Weighted<'_>> = Vec::with_capacity(2 * answers.len());
+    for (answer, weights) in answers.iter().zip(&weights) {
+        if let Some(weights) = weights {
+            lists.extend([(answer.c2.points(), &weights[..]), (answer.z.points(), &weights[..])]);
+        }
     }
-    let kernel = kernel();
-    let weights = evaluation_transcript(ctx, c2, &z).challenge_weights(b"weights", c2.len());
-    let M = weighted_sum(kernel, &weights, c2).map_err(|_| ProofInvalid)?;
-    let Zc = weighted_sum(kernel, &weights, &z).map_err(|_| ProofInvalid)?;
-    dleq::verify_proof(ctx.k, &M, &Zc, proof)?;
-    Ok(VerifiedEvaluation { c2: c2.to_vec(), z })
+    let sums = weighted_sums(&lists);
+    let (sums, _) = sums.as_chunks::<2>();
+    let mut sums = sums.iter();
+    let statements: Vec<Option<dleq::Statement>> = answers
+        .iter()
+        .zip(&weights)
+        .map(|(answer, weights)| {
+            weights.as_ref()?;
+            let [M, Zc] = sums.next()?;
+            Some(dleq::Statement { B: *answer.ctx.k, C: M.ok()?, D: Zc.ok()?, proof: answer.proof })
+        })
+        .collect();
+    let mut shown = dleq::verify_proofs(&statements.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+    answers
+        .into_iter()
+        .zip(statements)
+        .map(|(answer, statement)| {
+            statement.and_then(|_| shown.next()).unwrap_or(Err(ProofInvalid))?;
+            Ok(VerifiedEvaluation { c2: answer.c2.to_vec(), z: answer.z })
+        })
+        .collect()
 }
 
 impl VerifiedEvaluation {
@@ -245,10 +269,10 @@ impl VerifiedEvaluation {
         let mut outputs = Vec::with_capacity(items.len());
         for items in items.chunks(RUN) {
             // N = Z - s*K_Y
-            let z: Vec<Element> = items.iter().filter_map(|item| self.z.get(item.index)).copied().collect();
+            let places: Vec<usize> = items.iter().map(|item| item.index).collect();
             let s = points::scalar_bytes(items.iter().map(|item| item.secret.s()));
             let masks = points::multiples(&base, &s);
-            let unblinded = Zeroizing::new(points::of_elements(kernel, z.iter()).sub(&masks).encode());
+            let unblinded = Zeroizing::new(self.z.points().pick(&places).sub(&masks).encode());
             let inputs: Vec<&[u8]> = items.iter().map(|item| item.input).collect();
             outputs.extend(finalize_all(kernel, &inputs, &unblinded)?);
         }

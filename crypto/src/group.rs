@@ -67,10 +67,12 @@ impl Element {
 
     /// Elements of encodings that were computed here, which are canonical.
     pub(crate) fn of_computed(encodings: &[[u8; 32]]) -> Result<Vec<Element>, GroupError> {
-        if encodings.contains(&[0; 32]) {
-            return Err(GroupError::Identity);
-        }
-        Ok(encodings.iter().map(|bytes| Element { bytes: *bytes }).collect())
+        encodings.iter().map(|bytes| Element::of_encoding(*bytes)).collect()
+    }
+
+    /// The element of an encoding that was computed here.
+    pub(crate) fn of_encoding(bytes: [u8; 32]) -> Result<Element, GroupError> {
+        if bytes == [0; 32] { Err(GroupError::Identity) } else { Ok(Element { bytes }) }
     }
 
     /// The one-way map of RFC 9496 section 4.3.4 of 64 uniform bytes.

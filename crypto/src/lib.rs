@@ -7,6 +7,7 @@ pub mod at_rest;
 pub mod codec;
 pub mod digest;
 pub mod dst;
+pub mod elements;
 pub mod error;
 pub mod escrow;
 pub mod escrow_opening;
@@ -30,6 +31,7 @@ pub mod signature;
 mod transcript;
 
 pub use digest::Digest32;
+pub use elements::Elements;
 pub use group::Element;
 #[cfg(all(fuzzing, target_arch = "x86_64"))]
 #[doc(hidden)]

@@ -20,7 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{
-    edwards,
+    bucket_sum, edwards,
     edwards::Extended,
     fixed_base::{self, FixedBase},
     ristretto,
@@ -38,9 +38,8 @@ pub(crate) const RUN: usize = 1024;
 /// 1/2 modulo l: what is multiplied by it is doubled while it is encoded.
 pub(crate) static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
-/// From here on eight lanes beat dalek's own sum of few points.
-#[cfg(target_arch = "x86_64")]
-const LANES_PAY_FROM: usize = 48;
+/// Sums of at most so many points are computed eight sums at a time; longer ones alone, eight points at a time.
+const SHORT_SUM: usize = 16;
 
 /// Points, in order.
 pub(crate) enum Points {
@@ -60,6 +59,11 @@ pub(crate) struct LanePoints {
 impl LanePoints {
     const fn new(proof: Avx512, groups: Vec<Extended>, count: usize) -> LanePoints {
         LanePoints { proof, groups, count }
+    }
+
+    /// The group and the lane of a point.
+    fn lane(&self, place: usize) -> (&Extended, usize) {
+        (&self.groups[place / 8], place % 8)
     }
 }
 
@@ -100,6 +104,47 @@ pub(crate) fn of_elements<'a>(kernel: Kernel, elements: impl ExactSizeIterator<I
         }
         Kernel::Portable => Points::Portable(elements.map(Element::point).collect()),
     }
+}
+
+/// The points of these encodings.
+///
+/// # Errors
+/// As [`check_encodings`].
+pub(crate) fn decode(kernel: Kernel, encodings: &[[u8; 32]]) -> Result<Points, GroupError> {
+    if encodings.contains(&[0; 32]) {
+        return Err(GroupError::Identity);
+    }
+    match kernel {
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Lanes(proof) => {
+            let groups = ristretto::decode_all(proof, encodings).map_err(|_| GroupError::NotCanonical)?;
+            Ok(Points::Lanes(LanePoints::new(proof, groups, encodings.len())))
+        }
+        Kernel::Portable => {
+            let decoded = encodings.iter().map(|bytes| CompressedRistretto(*bytes).decompress());
+            decoded.collect::<Option<_>>().map(Points::Portable).ok_or(GroupError::NotCanonical)
+        }
+    }
+}
+
+/// One list of points after the other; each but the last is a whole number of groups of eight.
+pub(crate) fn joined(parts: Vec<Points>) -> Option<Points> {
+    let mut parts = parts.into_iter();
+    let mut all = parts.next()?;
+    for mut part in parts {
+        match (&mut all, &mut part) {
+            #[cfg(target_arch = "x86_64")]
+            (Points::Lanes(all), Points::Lanes(part)) => {
+                debug_assert!(all.count.is_multiple_of(8));
+                all.groups.append(&mut part.groups);
+                all.count += part.count;
+            }
+            (Points::Portable(all), Points::Portable(part)) => all.append(part),
+            #[cfg(target_arch = "x86_64")]
+            _ => return None,
+        }
+    }
+    Some(all)
 }
 
 /// Refuses the first encoding that is the identity or not canonical, as [`Element::from_bytes`] does.
@@ -145,6 +190,44 @@ pub(crate) fn scalar_bytes<'a>(scalars: impl Iterator<Item = &'a SecretScalar>) 
     scalars.map(|scalar| scalar.expose(|scalar| Zeroizing::new(scalar.to_bytes()))).collect()
 }
 
+/// The encodings of `2 * (half * P)` of each list, one secret scalar: short lists share the lanes, long ones go by runs.
+pub(crate) fn multiply_and_double(lists: &[&Points], half: &Scalar) -> Vec<Vec<[u8; 32]>> {
+    let computed = |points: &Points| -> Vec<[u8; 32]> {
+        let runs = points.runs();
+        runs.iter().flat_map(|run| run.multiply(half).double_and_encode()).collect()
+    };
+    let together = if lists.len() > 1 { concatenated(lists) } else { None };
+    let Some(together) = together else { return lists.iter().map(|points| computed(points)).collect() };
+    let encodings = computed(&together);
+    let mut rest = &encodings[..];
+    let own = |points: &&Points| {
+        let (own, others) = rest.split_at(points.len());
+        rest = others;
+        own.to_vec()
+    };
+    lists.iter().map(own).collect()
+}
+
+/// Short lists as one; none where one is long.
+fn concatenated(lists: &[&Points]) -> Option<Points> {
+    if lists.iter().any(|points| points.len() > RUN) {
+        return None;
+    }
+    match lists.first()? {
+        #[cfg(target_arch = "x86_64")]
+        Points::Lanes(first) => {
+            let mut lanes = Vec::with_capacity(lists.iter().map(|points| points.len()).sum());
+            for points in lists {
+                let Points::Lanes(points) = points else { return None };
+                lanes.extend((0..points.count).map(|place| points.lane(place)));
+            }
+            let groups = lanes.chunks(8).map(|eight| Extended::pick(first.proof, eight.iter().copied())).collect();
+            Some(Points::Lanes(LanePoints::new(first.proof, groups, lanes.len())))
+        }
+        Points::Portable(_) => None,
+    }
+}
+
 impl Points {
     /// `k * P` of each, one secret k.
     pub(crate) fn multiply(&self, k: &Scalar) -> Points {
@@ -157,6 +240,47 @@ impl Points {
                 Points::Lanes(LanePoints::new(*proof, groups, *count))
             }
             Points::Portable(points) => Points::Portable(points.iter().map(|point| k * point).collect()),
+        }
+    }
+
+    /// Runs of [`RUN`] points.
+    fn runs(&self) -> Vec<Points> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Points::Lanes(LanePoints { proof, groups, count }) => {
+                let run = |(number, groups): (usize, &[Extended])| {
+                    Points::Lanes(LanePoints::new(*proof, groups.to_vec(), (*count - number * RUN).min(RUN)))
+                };
+                groups.chunks(RUN / 8).enumerate().map(run).collect()
+            }
+            Points::Portable(points) => points.chunks(RUN).map(|run| Points::Portable(run.to_vec())).collect(),
+        }
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Points::Lanes(points) => points.count,
+            Points::Portable(points) => points.len(),
+        }
+    }
+
+    /// The points at these places, in their order.
+    pub(crate) fn pick(&self, places: &[usize]) -> Points {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Points::Lanes(points) => {
+                let in_order = || places.iter().zip(places[0]..).all(|(place, expected)| *place == expected);
+                let picked = if !places.is_empty() && places[0] % 8 == 0 && in_order() {
+                    points.groups[places[0] / 8..(places[0] + places.len()).div_ceil(8)].to_vec()
+                } else {
+                    let lane = |place: &usize| points.lane(*place);
+                    places.chunks(8).map(|eight| Extended::pick(points.proof, eight.iter().map(lane))).collect()
+                };
+                Points::Lanes(LanePoints::new(points.proof, picked, places.len()))
+            }
+            Points::Portable(points) => Points::Portable(places.iter().map(|place| points[*place]).collect()),
         }
     }
 
@@ -239,8 +363,19 @@ impl Points {
     }
 
     /// `sum w_i * P_i`, in variable time: weights and points are public.
-    pub(crate) fn weighted_sum(&self, weights: &[u128]) -> RistrettoPoint {
+    fn weighted_sum(&self, weights: &[u128]) -> RistrettoPoint {
+        let decoded = |encodings: Vec<[u8; 32]>| {
+            encodings.into_iter().map(|encoding| CompressedRistretto(encoding).decompress().unwrap_or_default())
+        };
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Points::Lanes(LanePoints { proof, groups, .. }) if weights.len() >= bucket_sum::PAYS_FROM => {
+                let sums = bucket_sum::bucket_sum(*proof, groups, weights);
+                decoded(ristretto::encode_all(&sums.windows, sums.count)).rfold(
+                    RistrettoPoint::identity(),
+                    |higher, window| (0..sums.bits).fold(higher, |point, _| point + point) + window,
+                )
+            }
             #[cfg(target_arch = "x86_64")]
             Points::Lanes(LanePoints { proof, groups, .. }) => {
                 let mut digits = Vec::with_capacity(groups.len() * 33);
@@ -249,11 +384,7 @@ impl Points {
                     eight[..weights.len()].copy_from_slice(weights);
                     digits.extend_from_slice(&edwards::weight_digits(*proof, &eight));
                 }
-                let lanes = ristretto::encode_all(&[edwards::weighted_sum(*proof, &digits, groups)], 8);
-                lanes
-                    .into_iter()
-                    .filter_map(|encoding| CompressedRistretto(encoding).decompress())
-                    .fold(RistrettoPoint::identity(), |sum, lane| sum + lane)
+                decoded(ristretto::encode_all(&[edwards::weighted_sum(*proof, &digits, groups)], 8)).sum()
             }
             Points::Portable(points) => {
                 RistrettoPoint::vartime_multiscalar_mul(weights.iter().map(|weight| Scalar::from(*weight)), points)
@@ -272,18 +403,53 @@ impl Points {
     }
 }
 
-/// `sum w_i * element_i` in variable time, on public values only.
-pub(crate) fn weighted_sum(kernel: Kernel, weights: &[u128], elements: &[Element]) -> Result<Element, GroupError> {
-    let kernel = match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(_) if elements.len() < LANES_PAY_FROM => Kernel::Portable,
-        kernel => kernel,
-    };
-    let runs = weights.chunks(RUN).zip(elements.chunks(RUN));
-    let sum = runs.fold(RistrettoPoint::identity(), |sum, (weights, elements)| {
-        sum + of_elements(kernel, elements.iter()).weighted_sum(weights)
-    });
-    Element::from_point(sum)
+/// Points and as many weights.
+pub(crate) type Weighted<'a> = (&'a Points, &'a [u128]);
+
+/// `sum w_i * P_i` of each list of points and weights, in variable time, on public values only. Short sums are computed together.
+///
+/// # Errors
+/// [`GroupError::Identity`] where a sum is it.
+pub(crate) fn weighted_sums(sums: &[Weighted<'_>]) -> Vec<Result<Element, GroupError>> {
+    let is_short = |weights: &[u128]| weights.len() <= SHORT_SUM;
+    let short: Vec<Weighted<'_>> = sums.iter().filter(|(_, weights)| is_short(weights)).copied().collect();
+    let mut short = short_sums(&short).into_iter();
+    let alone = |(points, weights): &Weighted<'_>| Element::from_point(points.weighted_sum(weights));
+    let sum = |sum: &Weighted<'_>| if is_short(sum.1) { short.next() } else { None }.unwrap_or_else(|| alone(sum));
+    sums.iter().map(sum).collect()
+}
+
+/// Short sums in lanes, a sum a lane; none where points are not in lanes.
+#[cfg(target_arch = "x86_64")]
+fn short_sums(sums: &[Weighted<'_>]) -> Vec<Result<Element, GroupError>> {
+    let mut in_lanes = Vec::with_capacity(sums.len());
+    for (points, weights) in sums {
+        let Points::Lanes(points) = points else { return Vec::new() };
+        in_lanes.push((points, *weights));
+    }
+    let mut elements = Vec::with_capacity(sums.len());
+    for eight in in_lanes.chunks(8) {
+        let proof = eight[0].0.proof;
+        let terms = eight.iter().map(|(_, weights)| weights.len()).max().unwrap_or(0);
+        let (mut digits, mut groups) = (Vec::with_capacity(terms * 33), Vec::with_capacity(terms));
+        for term in 0..terms {
+            let mut weights = [0; 8];
+            weights.iter_mut().zip(eight).for_each(|(lane, (_, own))| *lane = own.get(term).copied().unwrap_or(0));
+            digits.extend_from_slice(&edwards::weight_digits(proof, &weights));
+            // a sum without such a term has the weight 0 for whatever point stands in its lane
+            let lanes: Vec<(&Extended, usize)> =
+                eight.iter().map(|(points, weights)| points.lane(if term < weights.len() { term } else { 0 })).collect();
+            groups.push(Extended::pick(proof, lanes.into_iter()));
+        }
+        let sums = ristretto::encode_all(&[edwards::weighted_sum(proof, &digits, &groups)], eight.len());
+        elements.extend(sums.into_iter().map(Element::of_encoding));
+    }
+    elements
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn short_sums(_: &[Weighted<'_>]) -> Vec<Result<Element, GroupError>> {
+    Vec::new()
 }
 
 /// A public base with a table of its multiples.

@@ -32,6 +32,7 @@ use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
 use super::{
+    bucket_sum,
     edwards::{self, Extended},
     field::{SQRT_M1, Wide},
     fixed_base::{FULL, FixedBase, SMALL},
@@ -391,18 +392,31 @@ impl<'a> Program<'a> {
     fn weighted_sum(&mut self) {
         // mostly a few groups, sometimes more than a run of 32
         let groups = if self.bytes.byte() < 240 { self.a.lanes.len() } else { 33 + self.a.lanes.len() };
-        let (mut lanes, mut dalek, mut digits, mut weights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut lanes, mut dalek, mut digits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut weights, mut of_lanes) = (Vec::new(), Vec::new());
         let own = self.each(Bytes::weight);
         let own = self.a.lanes.iter().zip(self.a.dalek.chunks(8).zip(own.chunks(8)));
         for (group, (points, own)) in own.cycle().take(groups) {
             lanes.push(*group);
             dalek.extend_from_slice(points);
             digits.extend(edwards::weight_digits(self.proof, &eight(own, 0)));
-            weights.extend(own.iter().map(|weight| Scalar::from(*weight)));
+            weights.extend_from_slice(own);
+            of_lanes.extend(eight(own, 0));
         }
         let sums = ristretto::encode_all(&[edwards::weighted_sum(self.proof, &digits, &lanes)], 8);
-        let sums = sums.iter().map(|sum| CompressedRistretto(*sum).decompress().expect("encoded by the kernel"));
-        assert_eq!(sums.sum::<RistrettoPoint>(), RistrettoPoint::vartime_multiscalar_mul(&weights, &dalek));
+        let sum = |sums: &[[u8; 32]]| -> RistrettoPoint {
+            sums.iter().map(|sum| CompressedRistretto(*sum).decompress().expect("encoded by the kernel")).sum()
+        };
+        let expected = RistrettoPoint::vartime_multiscalar_mul(weights.iter().map(|w| Scalar::from(*w)), &dalek);
+        assert_eq!(sum(&sums), expected);
+        // buckets take any number of points, few ones slowly
+        let sums = bucket_sum::bucket_sum(self.proof, &lanes, &of_lanes);
+        let of_window = ristretto::encode_all(&sums.windows, sums.count);
+        let higher_first = of_window.iter().rev().map(|window| sum(&[*window]));
+        let by_buckets = higher_first.fold(RistrettoPoint::identity(), |higher, window| {
+            (0..sums.bits).fold(higher, |point, _| point + point) + window
+        });
+        assert_eq!(by_buckets, expected);
     }
 
     fn fixed_base(&mut self) {
@@ -439,7 +453,7 @@ impl<'a> Program<'a> {
             (
                 [mapped.encode(), moved.encode(), own.double_and_encode(), small.double_and_encode()],
                 [moved.equal(&own), moved.equal(&moved)],
-                moved.weighted_sum(&weights).compress(),
+                points::weighted_sums(&[(&moved, &weights), (&mapped, &weights)]),
             )
         });
         assert_eq!(in_lanes, portable);

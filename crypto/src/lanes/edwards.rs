@@ -45,7 +45,7 @@ struct Projective {
 }
 
 #[derive(Clone, Copy)]
-struct Completed {
+pub(super) struct Completed {
     e: Field,
     f: Field,
     g: Field,
@@ -53,7 +53,7 @@ struct Completed {
 }
 
 #[derive(Clone, Copy)]
-struct Augend {
+pub(super) struct Augend {
     y_plus_x: Field,
     y_minus_x: Field,
     z: Field,
@@ -61,11 +61,11 @@ struct Augend {
 }
 
 #[derive(Clone, Copy)]
-struct Addend {
-    y_plus_x: Field,
-    y_minus_x: Field,
-    z2: Field,
-    t2d: Field,
+pub(super) struct Addend {
+    pub(super) y_plus_x: Field,
+    pub(super) y_minus_x: Field,
+    pub(super) z2: Field,
+    pub(super) t2d: Field,
 }
 
 /// P, 2P, .. 8P in every lane.
@@ -86,6 +86,26 @@ impl Extended {
         Extended { x: Wide::zero(t), y: Wide::one(t), z: Wide::one(t), t: Wide::zero(t) }
     }
 
+    /// One point a lane, each a lane of its group; the identity in the lanes after the last one.
+    pub(crate) fn pick<'a>(proof: Avx512, lanes: impl Iterator<Item = (&'a Extended, usize)>) -> Extended {
+        let mut picked = Extended::identity(proof);
+        let mut limbs = picked.limbs().map(U64x8::to_array);
+        for (to, (group, from)) in lanes.enumerate() {
+            for (limb, register) in limbs.iter_mut().zip(group.limbs()) {
+                limb[to] = register.to_array()[from];
+            }
+        }
+        for (wide, limbs) in [&mut picked.x, &mut picked.y, &mut picked.z, &mut picked.t].into_iter().zip(limbs.chunks(5)) {
+            wide.0.iter_mut().zip(limbs).for_each(|(register, limb)| *register = U64x8::load(proof, limb));
+        }
+        picked
+    }
+
+    fn limbs(&self) -> [U64x8; 20] {
+        let [x, y, z, t] = [&self.x.0, &self.y.0, &self.z.0, &self.t.0];
+        std::array::from_fn(|limb| [x, y, z, t][limb / 5][limb % 5])
+    }
+
     /// Overwrites the coordinates.
     pub(crate) fn clear(&mut self) {
         [&mut self.x, &mut self.y, &mut self.z, &mut self.t].into_iter().for_each(|wide| wide.0.zeroize());
@@ -102,7 +122,7 @@ impl Extended {
     }
 
     #[inline(always)]
-    fn addend(&self) -> Addend {
+    pub(super) fn addend(&self) -> Addend {
         let d2 = Field::constant(self.x.0[0].proof(), &D2);
         Addend {
             y_plus_x: self.y.add(&self.x).carry(),
@@ -118,7 +138,7 @@ impl Extended {
     }
 
     #[inline(always)]
-    fn plus(&self, addend: &Addend) -> Extended {
+    pub(super) fn plus(&self, addend: &Addend) -> Extended {
         add(&self.augend(), addend, 0).extended()
     }
 
@@ -143,7 +163,7 @@ impl Completed {
     }
 
     #[inline(always)]
-    fn augend(&self) -> Augend {
+    pub(super) fn augend(&self) -> Augend {
         let (x, y) = (self.e.mul(&self.f), self.g.mul(&self.h));
         Augend {
             y_plus_x: y.add(&x).carry(),
@@ -154,7 +174,7 @@ impl Completed {
     }
 
     #[inline(always)]
-    fn extended(&self) -> Extended {
+    pub(super) fn extended(&self) -> Extended {
         Extended { x: self.e.mul(&self.f), y: self.g.mul(&self.h), z: self.f.mul(&self.g), t: self.e.mul(&self.h) }
     }
 }
@@ -175,7 +195,7 @@ fn double(p: &Projective) -> Completed {
 /// add-2008-hwcd-3 with a = -1; `p - q` in the lanes of `negative`: -q swaps Y+X with Y-X and negates T, which swaps F and G.
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn add(p: &Augend, q: &Addend, negative: Mask) -> Completed {
+pub(super) fn add(p: &Augend, q: &Addend, negative: Mask) -> Completed {
     let plus = q.y_plus_x.blend(negative, &q.y_minus_x);
     let minus = q.y_minus_x.blend(negative, &q.y_plus_x);
     let a = p.y_minus_x.mul(&minus);
@@ -189,6 +209,13 @@ fn add(p: &Augend, q: &Addend, negative: Mask) -> Completed {
         g: sum.blend(negative, &difference).carry(),
         h: b.add(&a).carry(),
     }
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always)] // see `simd`
+pub(super) fn identity_augend(t: Avx512) -> Augend {
+    let (one, zero) = (Field::one(t), Field::zero(t));
+    Augend { y_plus_x: one, y_minus_x: one, z: one, t: zero }
 }
 
 #[inline(always)]
@@ -239,9 +266,8 @@ with_avx512! {
     pub(crate) fn multiply(digits: &[U64x8; DIGITS], p: &Extended) -> Extended {
         let t = digits[0].proof();
         let table = table(p);
-        let (one, zero) = (Field::one(t), Field::zero(t));
         let (entry, negative) = select(&table, digits[DIGITS - 1]);
-        let mut sum = add(&Augend { y_plus_x: one, y_minus_x: one, z: one, t: zero }, &entry, negative);
+        let mut sum = add(&identity_augend(t), &entry, negative);
         let mut place = DIGITS - 1;
         while place > 0 {
             place -= 1;

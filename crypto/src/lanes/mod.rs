@@ -14,13 +14,15 @@
 //! ```text
 //! simd       registers, and the proof that they exist
 //! field      modulo 2^255 - 19: Field multiplies, Wide adds
-//! edwards    doubling, addition, k*P, sum of w*P
+//! edwards    doubling, addition, k*P, sum of few w*P
+//! bucket_sum sum of many w*P
 //! fixed_base s*B for a public B
 //! ristretto  decode, encode, double and encode, map
 //! sha512     eight messages
 //! ```
 #![allow(unsafe_code)] // see `simd`
 
+pub(crate) mod bucket_sum;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod differential;
 pub(crate) mod edwards;

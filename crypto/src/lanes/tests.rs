@@ -12,6 +12,7 @@ use rand_chacha::{
 use sha2::{Digest, Sha512};
 
 use super::{
+    bucket_sum,
     edwards::{self, Extended},
     field::{Field, Wide},
     fixed_base::{FULL, FixedBase, SMALL},
@@ -469,6 +470,35 @@ fn weighted_sums_are_dalek_s_across_runs_of_groups() {
         let sum: RistrettoPoint = lanes.iter().map(|bytes| CompressedRistretto(*bytes).decompress().unwrap()).sum();
         let expected: RistrettoPoint = weights.iter().zip(&expected).map(|(w, point)| Scalar::from(*w) * point).sum();
         assert_eq!(sum, expected);
+    }
+}
+
+#[test]
+fn sums_by_buckets_are_dalek_s_at_every_size_of_a_digit() {
+    let Some(proof) = lanes() else { return };
+    let rng = &mut rng(14);
+    let (distinct, groups) = points(proof, rng, 64);
+    for count in [1usize, 7, 512, 2047, 2048, 8191, 8192, 9000] {
+        // repeated points and weights fill a bucket with one point, and with a point and its negative
+        let lanes: Vec<Extended> = groups.iter().cycle().take(count.div_ceil(8)).copied().collect();
+        let mut weights: Vec<u128> =
+            (0..count).map(|_| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).collect();
+        for (weight, edge) in weights.iter_mut().skip(1).zip([0, 1, u128::MAX, 1 << 127, 512, 513, 64, 65, 128, 129]) {
+            *weight = edge;
+        }
+        if count == 8191 {
+            weights.fill(u128::MAX);
+        }
+        let sums = bucket_sum::bucket_sum(proof, &lanes, &weights);
+        let windows = ristretto::encode_all(&sums.windows, sums.count);
+        let windows = windows.iter().rev().map(|bytes| CompressedRistretto(*bytes).decompress().unwrap());
+        let sum = windows.fold(RistrettoPoint::identity(), |higher, window| {
+            (0..sums.bits).fold(higher, |point, _| point + point) + window
+        });
+        let mut of_distinct = [Scalar::ZERO; 64];
+        weights.iter().enumerate().for_each(|(at, weight)| of_distinct[at % 64] += Scalar::from(*weight));
+        let expected: RistrettoPoint = of_distinct.iter().zip(&distinct).map(|(w, point)| w * point).sum();
+        assert_eq!(sum, expected, "{count} points");
     }
 }
 

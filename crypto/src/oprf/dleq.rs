@@ -18,7 +18,7 @@
 //! ```
 
 use curve25519_dalek::{
-    ristretto::{CompressedRistretto, RistrettoPoint},
+    ristretto::RistrettoPoint,
     scalar::Scalar,
     traits::VartimeMultiscalarMul,
 };
@@ -95,18 +95,48 @@ pub(crate) fn generate_proofs(
 /// # Errors
 /// [`ProofInvalid`] unless the proof shows it.
 pub fn verify_proof(B: &Element, C: &Element, D: &Element, proof: &Proof) -> Result<(), ProofInvalid> {
+    let statement = Statement { B: *B, C: *C, D: *D, proof: *proof };
+    verify_proofs(&[statement]).pop().unwrap_or(Err(ProofInvalid))
+}
+
+/// What a proof is said to show: that (C, D) has the discrete logarithm of (G, B).
+#[derive(Clone, Copy)]
+pub(crate) struct Statement {
+    pub(crate) B: Element,
+    pub(crate) C: Element,
+    pub(crate) D: Element,
+    pub(crate) proof: Proof,
+}
+
+/// [`verify_proof`] of each statement, side by side; none changes what another shows.
+pub(crate) fn verify_proofs(statements: &[Statement]) -> Vec<Result<(), ProofInvalid>> {
     let kernel = kernel();
-    let (c, s) = scalars_of(proof)?;
-    let d = composite_weight(&composite_seed(B), 0, C, D);
-    // M = d*C, Z = d*D, t3 = s*M + c*Z
-    let multiples = points::of_elements(kernel, [C, D, C, D].into_iter()).multiply_each(&[d, d, s * d, c * d]);
-    let [of_s, of_c] = [(Element::BASE, s), (*B, c)]
-        .map(|(base, scalar)| points::multiples(&Base::of(kernel, &base), &[Zeroizing::new(scalar.to_bytes())]));
-    let [M, Z, s_M, c_Z] = multiples.encode().try_into().expect("four multiples");
-    let t2 = of_s.add(&of_c).encode();
-    let [s_M, c_Z] = [s_M, c_Z].map(|encoding| CompressedRistretto(encoding).decompress());
-    let t3 = (s_M.ok_or(ProofInvalid)? + c_Z.ok_or(ProofInvalid)?).compress();
-    if challenge_of_encodings(B, [&M, &Z, &t2[0], t3.as_bytes()]) == c { Ok(()) } else { Err(ProofInvalid) }
+    let scalars: Vec<Result<(Scalar, Scalar), ProofInvalid>> =
+        statements.iter().map(|statement| scalars_of(&statement.proof)).collect();
+    // M = d*C, Z = d*D, t2 = s*G + c*B, t3 = s*M + c*Z; where a scalar is not canonical, whatever comes of zeros
+    let (mut bases, mut factors, mut of_s) = (Vec::new(), Vec::new(), Vec::new());
+    for (Statement { B, C, D, .. }, scalars) in statements.iter().zip(&scalars) {
+        let (c, s) = scalars.unwrap_or_default();
+        let d = composite_weight(&composite_seed(B), 0, C, D);
+        bases.extend([C, D, C, D, B]);
+        factors.extend([d, d, s * d, c * d, c]);
+        of_s.push(Zeroizing::new(s.to_bytes()));
+    }
+    let multiples = points::of_elements(kernel, bases.into_iter()).multiply_each(&factors);
+    let of_place = |place: usize| multiples.pick(&(place..5 * statements.len()).step_by(5).collect::<Vec<_>>());
+    let [M, Z] = [0, 1].map(|place| of_place(place).encode());
+    let t2 = points::multiples(&Base::of(kernel, &Element::BASE), &of_s).add(&of_place(4)).encode();
+    let t3 = of_place(2).add(&of_place(3)).encode();
+    let encodings = M.iter().zip(&Z).zip(t2.iter().zip(&t3));
+    statements
+        .iter()
+        .zip(scalars)
+        .zip(encodings)
+        .map(|((Statement { B, .. }, scalars), ((M, Z), (t2, t3)))| {
+            let (c, _) = scalars?;
+            if challenge_of_encodings(B, [M, Z, t2, t3]) == c { Ok(()) } else { Err(ProofInvalid) }
+        })
+        .collect()
 }
 
 /// The seed of `ComputeComposites`.

@@ -4,7 +4,7 @@ use riskveil_crypto::{
     Element,
     digest::sha256,
     escrow::{
-        AuditKeyPair, EscrowError, EscrowedItem, KnowledgeProof, dummy_element, escrow, prove_knowledge,
+        AuditKeyPair, EscrowError, EscrowedItem, EscrowedItems, KnowledgeProof, dummy_element, escrow, prove_knowledge,
         prove_knowledge_weighted, verify_knowledge, verify_knowledge_weighted,
     },
     oprf::input_element,
@@ -83,7 +83,7 @@ fn an_item_lifted_from_another_request_is_refused() {
     // Copied with its proof; and re-randomised, which needs a new proof for s + d that the thief cannot make.
     let refused = verify_knowledge(&thief.binding, &victim.items, &y, &proofs);
     assert_eq!(refused, Err(EscrowError::ProofInvalid));
-    let refused = verify_knowledge_weighted(&thief.binding, &victim.items, &y, &proofs[0]);
+    let refused = verify_knowledge_weighted(&thief.binding, &listed(&victim.items), &y, &proofs[0]);
     assert_eq!(refused, Err(EscrowError::ProofInvalid));
 }
 
@@ -97,7 +97,7 @@ fn counts_and_repetition_are_refused_first() {
     assert_eq!(verify_knowledge(binding, &[], &y, &[]), counts(0, 0));
     assert_eq!(verify_knowledge(binding, items, &y, &proofs[..3]), counts(4, 3));
     assert_eq!(verify_knowledge(binding, &items[..3], &y, &proofs), counts(3, 4));
-    assert_eq!(verify_knowledge_weighted(binding, &[], &y, &proofs[0]), counts(0, 1));
+    assert_eq!(verify_knowledge_weighted(binding, &listed(&[]), &y, &proofs[0]), counts(0, 1));
 
     let repeats = [
         |items: &mut Vec<EscrowedItem>| items[1].c1 = items[0].c1,
@@ -110,7 +110,31 @@ fn counts_and_repetition_are_refused_first() {
         repeat(&mut items);
         let refused = Err(EscrowError::RepeatedElement);
         assert_eq!(verify_knowledge(binding, &items, &y, &proofs), refused);
-        assert_eq!(verify_knowledge_weighted(binding, &items, &y, &proofs[0]), refused);
+        assert_eq!(verify_knowledge_weighted(binding, &listed(&items), &y, &proofs[0]), refused);
+    }
+}
+
+fn listed(items: &[EscrowedItem]) -> EscrowedItems {
+    items.to_vec().into()
+}
+
+#[test]
+fn items_read_from_bytes_are_those_written_and_a_change_changes_their_points() {
+    let request = Request::new(16);
+    let bytes = bcs::to_bytes(&request.items).unwrap();
+    let mut read: EscrowedItems = bcs::from_bytes(&bytes).unwrap();
+    assert_eq!((&read[..], bcs::to_bytes(&read).unwrap()), (&request.items[..], bytes.clone()));
+    let halves = |items: &EscrowedItems| (items.c1().to_vec(), items.c2().to_vec());
+    assert_eq!(halves(&read), halves(&listed(&request.items)));
+    assert_eq!(halves(&read.clone()), halves(&read));
+    read.swap(0, 3);
+    assert_eq!((read.c1()[0], read.c2()[3]), (request.items[3].c1, request.items[0].c2));
+    for at in [1, 33] {
+        let mut identity = bytes.clone();
+        identity[at..at + 32].fill(0);
+        assert!(bcs::from_bytes::<EscrowedItems>(&identity).is_err(), "the identity");
+        identity[at..at + 32].fill(0xff);
+        assert!(bcs::from_bytes::<EscrowedItems>(&identity).is_err(), "not canonical");
     }
 }
 
@@ -120,7 +144,7 @@ fn weighted_proof_verifies_for_its_request_only() {
     let Request { audit, items, secrets, binding, .. } = &request;
     let y = audit.public();
     let proof = prove_knowledge_weighted(binding, items, secrets, &y, &mut rng(13));
-    let verify = |items: &[EscrowedItem]| verify_knowledge_weighted(binding, items, &y, &proof);
+    let verify = |items: &[EscrowedItem]| verify_knowledge_weighted(binding, &listed(items), &y, &proof);
     assert_eq!(verify(items), Ok(()));
 
     let invalid = Err(EscrowError::ProofInvalid);
@@ -137,16 +161,16 @@ fn weighted_proof_verifies_for_its_request_only() {
     assert_eq!(verify(&swapped), invalid);
     assert_eq!(verify(&items[..3]), invalid);
     let elsewhere = sha256(b"another request");
-    assert_eq!(verify_knowledge_weighted(&elsewhere, items, &y, &proof), invalid);
-    assert_eq!(verify_knowledge_weighted(binding, items, &element("Y"), &proof), invalid);
+    assert_eq!(verify_knowledge_weighted(&elsewhere, &listed(items), &y, &proof), invalid);
+    assert_eq!(verify_knowledge_weighted(binding, &listed(items), &element("Y"), &proof), invalid);
     for flipped in flips(proof.to_bytes()) {
         let flipped = KnowledgeProof::from_bytes(flipped);
-        assert_eq!(verify_knowledge_weighted(binding, items, &y, &flipped), invalid);
+        assert_eq!(verify_knowledge_weighted(binding, &listed(items), &y, &flipped), invalid);
     }
     // Not knowing one of the secrets: proven with another request's.
     let strangers = Request::new(14).secrets;
     let guess = prove_knowledge_weighted(binding, items, &strangers, &y, &mut rng(15));
-    assert_eq!(verify_knowledge_weighted(binding, items, &y, &guess), invalid);
+    assert_eq!(verify_knowledge_weighted(binding, &listed(items), &y, &guess), invalid);
 }
 
 #[test]

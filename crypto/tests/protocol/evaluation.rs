@@ -2,11 +2,14 @@
 
 use curve25519_dalek::{RistrettoPoint, ristretto::CompressedRistretto};
 use riskveil_crypto::{
-    Element, SecretScalar,
+    Element, Elements, SecretScalar,
     announce::bind_key,
     digest::sha256,
     error::ProofInvalid,
-    evaluation::{Evaluation, EvaluationContext, EvaluationProof, MAX_ITEMS, blind_evaluate, verify_evaluation},
+    evaluation::{
+        Evaluation, EvaluationContext, EvaluationProof, MAX_ITEMS, ToVerify, blind_evaluate, blind_evaluate_many,
+        verify_evaluation, verify_evaluations,
+    },
     oprf::{OprfError, dleq, input_element, rfc9497},
 };
 
@@ -45,6 +48,65 @@ fn unblinding_with_anothers_secret_or_index_is_refused() {
     assert_eq!(unblind(4, 0, b"x"), Err(OprfError::NotThisItem));
     let too_long = Err(OprfError::InputTooLong { got: 65_536 });
     assert_eq!(unblind(0, 0, &[0; 65_536]), too_long);
+}
+
+#[test]
+fn requests_evaluated_together_are_each_evaluated_and_verified_on_their_own() {
+    let bound = Bound::new(50);
+    let other = Bound::new(51);
+    // short ones share lanes, the one of 600 does not; one is for another key, one has no item
+    let lists: Vec<Elements> = [4, 1, 600, 0, 9, 4]
+        .into_iter()
+        .enumerate()
+        .map(|(list, count)| (0..count).map(|i| element(&format!("{list} {i}"))).collect::<Vec<_>>().into())
+        .collect();
+    let requests: Vec<(EvaluationContext<'_>, &Elements)> =
+        lists.iter().enumerate().map(|(i, c2)| (if i == 4 { other.context() } else { bound.context() }, c2)).collect();
+    let evaluated = blind_evaluate_many(&bound.key, &requests, &mut rng(52));
+    assert_eq!(evaluated.len(), 6);
+    assert_eq!(evaluated[3], Err(OprfError::BatchSize { got: 0 }));
+    assert_eq!(evaluated[4], Err(OprfError::AnotherKey));
+    let answer = |at: usize| evaluated[at].as_ref().unwrap();
+    for at in [0, 1, 2, 5] {
+        let Evaluation { z, proof } = answer(at);
+        let alone = blind_evaluate(&bound.key, &bound.context(), &lists[at], &mut rng(53)).unwrap();
+        assert_eq!(*z, alone.z);
+        assert!(verify_evaluation(&bound.context(), &lists[at], z.clone(), proof).is_ok());
+    }
+
+    // verified together: the one with another's proof, the one with a changed answer and the empty one alone are refused
+    let to_verify = |at: usize, z: Vec<Element>, proof: &EvaluationProof| ToVerify {
+        ctx: bound.context(),
+        c2: &lists[at],
+        z: z.into(),
+        proof: *proof,
+    };
+    let mut swapped = answer(5).z.clone();
+    swapped.swap(1, 2);
+    let answers = vec![
+        to_verify(0, answer(0).z.clone(), &answer(0).proof),
+        to_verify(1, answer(1).z.clone(), &answer(5).proof),
+        to_verify(2, answer(2).z.clone(), &answer(2).proof),
+        to_verify(3, Vec::new(), &answer(0).proof),
+        to_verify(5, swapped, &answer(5).proof),
+        to_verify(5, answer(5).z.clone(), &answer(5).proof),
+        to_verify(5, answer(5).z.clone(), &EvaluationProof::from_bytes([0xff; 64])),
+    ];
+    let verified: Vec<bool> = verify_evaluations(answers).iter().map(Result::is_ok).collect();
+    assert_eq!(verified, [true, false, true, false, false, true, false]);
+}
+
+#[test]
+fn lists_decoded_together_are_judged_alone() {
+    let good: Vec<[u8; 32]> = (0..5).map(|i| element(&format!("{i}")).to_bytes()).collect();
+    let mut bad = good.clone();
+    bad[3] = [0xff; 32];
+    let decoded = Elements::from_bytes_lists(&[&good, &good[..1], &good[2..]]);
+    let decoded: Vec<Vec<[u8; 32]>> =
+        decoded.iter().map(|list| list.as_ref().unwrap().iter().map(Element::to_bytes).collect()).collect();
+    assert_eq!(decoded, [good.clone(), good[..1].to_vec(), good[2..].to_vec()]);
+    let judged: Vec<bool> = Elements::from_bytes_lists(&[&good, &bad, &[[0; 32]], &good]).iter().map(Result::is_ok).collect();
+    assert_eq!(judged, [true, false, false, true]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use riskveil_crypto::{Digest32, Signature, SigningKey, VerifyingKey, signature::SignatureInvalid};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::audit::leaf::{query_leaf, receipt_leaf};
 use crate::disclose::entry::{DisclosureEntry, DisclosureReceipt};
@@ -173,10 +173,18 @@ pub struct EntryEnvelope {
     pub outcome: Option<Outcome>,
 }
 
+/// Entries are kept by the thousand, their points are not.
+fn without_points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RequestCore, D::Error> {
+    let mut core = RequestCore::deserialize(deserializer)?;
+    core.items.forget_points();
+    Ok(core)
+}
+
 /// A lender's log entry of one query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryEntry {
     /// What was asked.
+    #[serde(deserialize_with = "without_points")]
     pub core: RequestCore,
     /// Its proofs of knowledge.
     pub proofs: Proofs,
@@ -205,6 +213,7 @@ impl QueryEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptEntry {
     /// What was asked.
+    #[serde(deserialize_with = "without_points")]
     pub core: RequestCore,
     /// Its proofs of knowledge.
     pub proofs: Proofs,
@@ -225,7 +234,8 @@ impl ReceiptEntry {
     /// The receipt of a request and its answer.
     #[must_use]
     pub fn new(request: EvaluateRequest, status: u8, response_digest: Digest32) -> Self {
-        let EvaluateRequest { core, proofs, seal, envelope, signature } = request;
+        let EvaluateRequest { mut core, proofs, seal, envelope, signature } = request;
+        core.items.forget_points();
         Self { core, proofs, seal, envelope, signature, status, response_digest }
     }
 

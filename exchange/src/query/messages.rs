@@ -11,7 +11,8 @@
 //! - **Source**: DESIGN.md section 4, "Request, response, log"; specs/wire.md
 
 use riskveil_crypto::digest::hash;
-use riskveil_crypto::escrow::{self, EscrowedItem, KnowledgeProof};
+use riskveil_crypto::codec::Raw;
+use riskveil_crypto::escrow::{EscrowedItems, KnowledgeProof};
 use riskveil_crypto::{Digest32, Element, Signature, SigningKey, VerifyingKey, codec, signature::SignatureInvalid};
 use serde::{Deserialize, Serialize};
 
@@ -138,8 +139,7 @@ pub struct RequestCore {
     /// How many items of how many subjects.
     pub shape: Shape,
     /// The escrowed items, `shape.item_count()` of them.
-    #[serde(with = "escrow::items")]
-    pub items: Vec<EscrowedItem>,
+    pub items: EscrowedItems,
     /// [`seal_digest`] of the seal.
     pub seal_digest: Digest32,
 }
@@ -322,7 +322,7 @@ pub struct EvaluateResponse {
     /// Unix seconds by the responder's clock.
     pub served_at_s: u64,
     /// Z, one encoded point per item.
-    pub z: Vec<[u8; 32]>,
+    pub z: Vec<Raw<32>>,
     /// The evaluation proof.
     #[serde(with = "codec::bytes_n")]
     pub proof: [u8; 64],
