@@ -1,6 +1,6 @@
 //! BCS: the one encoding of whatever is signed, hashed, stored or sent between members.
 //!
-//! - **Shapes**: fixed-length fields are raw bytes without a length ([`bytes_n`], [`Raw`] in lists); a reader states the longest
+//! - **Shapes**: fixed-length fields are raw bytes without a length ([`bytes_n`], [`lists_of_bytes_n`]); a reader states the longest
 //!   input it takes
 //! - **Invariants**: one value has one encoding; [`decode`] refuses every other spelling, and bytes left over
 //! - **Errors**: [`DecodeError`] (whoever sent the bytes: drop them); it never quotes input
@@ -48,6 +48,29 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], max_len: usize) -> Result<T, De
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Raw<const N: usize>(#[serde(with = "bytes_n")] pub [u8; N]);
+
+/// `#[serde(with = "riskveil_crypto::codec::lists_of_bytes_n")]` for `Vec<[u8; N]>`: each as [`bytes_n`] does.
+pub mod lists_of_bytes_n {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Raw;
+
+    /// Writes the length, then each.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer, const N: usize>(list: &[[u8; N]], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(list.iter().map(|bytes| Raw(*bytes)))
+    }
+
+    /// Reads what [`serialize`] writes.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<Vec<[u8; N]>, D::Error> {
+        Ok(Vec::<Raw<N>>::deserialize(deserializer)?.into_iter().map(|raw| raw.0).collect())
+    }
+}
 
 /// `#[serde(with = "riskveil_crypto::codec::bytes_n")]` for `[u8; N]` of any N: N raw bytes in BCS, hex where humans read.
 ///

@@ -246,6 +246,15 @@ impl DerefMut for EscrowedItems {
     }
 }
 
+impl<'a> IntoIterator for &'a EscrowedItems {
+    type Item = &'a EscrowedItem;
+    type IntoIter = std::slice::Iter<'a, EscrowedItem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
 impl Clone for EscrowedItems {
     fn clone(&self) -> EscrowedItems {
         self.items.clone().into()

@@ -176,7 +176,9 @@ pub fn verify_evaluation(
     proof: &EvaluationProof,
 ) -> Result<VerifiedEvaluation, ProofInvalid> {
     let c2: Elements = c2.to_vec().into();
-    verify_evaluations(vec![ToVerify { ctx: *ctx, c2: &c2, z: z.into(), proof: *proof }]).pop().unwrap_or(Err(ProofInvalid))
+    verify_evaluations(vec![ToVerify { ctx: *ctx, c2: &c2, z: z.into(), proof: *proof }])
+        .pop()
+        .unwrap_or(Err(ProofInvalid))
 }
 
 /// [`verify_evaluation`] of each answer, in order; small ones share the kernel, each is judged by its own proof.

@@ -20,7 +20,12 @@ use curve25519_dalek::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::{codec::bytes_n, kernel::kernel, points};
+use crate::{
+    codec::bytes_n,
+    kernel::kernel,
+    lately::{self, Lately},
+    points,
+};
 
 /// Bytes or a computation that give no usable group element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +57,11 @@ impl Element {
         if *bytes == [0; 32] {
             return Err(GroupError::Identity);
         }
-        CompressedRistretto(*bytes).decompress().ok_or(GroupError::NotCanonical)?;
+        thread_local!(static LATELY: Lately<()> = const { Lately::new([None; _]) });
+        lately::decoded(&LATELY, bytes, || match CompressedRistretto(*bytes).decompress() {
+            Some(_) => Ok(()),
+            None => Err(GroupError::NotCanonical),
+        })?;
         Ok(Element { bytes: *bytes })
     }
 

@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod label;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod lately;
 pub mod merkle;
 pub mod oprf;
 pub mod pedersen;

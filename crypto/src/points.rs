@@ -371,10 +371,10 @@ impl Points {
             #[cfg(target_arch = "x86_64")]
             Points::Lanes(LanePoints { proof, groups, .. }) if weights.len() >= bucket_sum::PAYS_FROM => {
                 let sums = bucket_sum::bucket_sum(*proof, groups, weights);
-                decoded(ristretto::encode_all(&sums.windows, sums.count)).rfold(
-                    RistrettoPoint::identity(),
-                    |higher, window| (0..sums.bits).fold(higher, |point, _| point + point) + window,
-                )
+                decoded(ristretto::encode_all(&sums.windows, sums.count))
+                    .rfold(RistrettoPoint::identity(), |higher, window| {
+                        (0..sums.bits).fold(higher, |point, _| point + point) + window
+                    })
             }
             #[cfg(target_arch = "x86_64")]
             Points::Lanes(LanePoints { proof, groups, .. }) => {
@@ -437,8 +437,10 @@ fn short_sums(sums: &[Weighted<'_>]) -> Vec<Result<Element, GroupError>> {
             weights.iter_mut().zip(eight).for_each(|(lane, (_, own))| *lane = own.get(term).copied().unwrap_or(0));
             digits.extend_from_slice(&edwards::weight_digits(proof, &weights));
             // a sum without such a term has the weight 0 for whatever point stands in its lane
-            let lanes: Vec<(&Extended, usize)> =
-                eight.iter().map(|(points, weights)| points.lane(if term < weights.len() { term } else { 0 })).collect();
+            let lanes: Vec<(&Extended, usize)> = eight
+                .iter()
+                .map(|(points, weights)| points.lane(if term < weights.len() { term } else { 0 }))
+                .collect();
             groups.push(Extended::pick(proof, lanes.into_iter()));
         }
         let sums = ristretto::encode_all(&[edwards::weighted_sum(proof, &digits, &groups)], eight.len());

@@ -18,6 +18,7 @@ use crate::{
     codec::bytes_n,
     digest::{self, Digest32},
     dst::Dst,
+    lately::{self, Lately},
     secret::SecretBytes,
 };
 
@@ -41,11 +42,12 @@ impl VerifyingKey {
     /// # Errors
     /// [`KeyInvalid`] if it is no point, not the canonical encoding of it, or one of the eight points of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyInvalid> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyInvalid)?;
-        if key.is_weak() || key.to_edwards().compress().0 != *bytes {
-            return Err(KeyInvalid);
-        }
-        Ok(VerifyingKey(key))
+        thread_local!(static LATELY: Lately<VerifyingKey> = const { Lately::new([None; _]) });
+        lately::decoded(&LATELY, bytes, || {
+            let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyInvalid)?;
+            let is_canonical = key.to_edwards().compress().0 == *bytes;
+            if key.is_weak() || !is_canonical { Err(KeyInvalid) } else { Ok(VerifyingKey(key)) }
+        })
     }
 
     /// The 32-byte encoding.

@@ -92,7 +92,7 @@ fn entry_on(
     let core = &mut entry.core;
     core.audit_key_id = AuditKeyId(key as u32);
     let mut secrets: Vec<EscrowSecret> = Vec::new();
-    for (item, place) in escrowed.iter().zip(&mut core.items) {
+    for (item, place) in escrowed.iter().zip(core.items.iter_mut()) {
         let element = item.map_or_else(dummy_element, |(id_type, text)| {
             input_element(&identifier(id_type, text).oprf_input()).unwrap()
         });

@@ -381,7 +381,7 @@ mod refusals {
         let mut addressed = all.world.ask(&[]);
         let mut secrets: Vec<EscrowSecret> = Vec::new();
         let core = &mut addressed.entry.core;
-        for item in &mut core.items {
+        for item in core.items.iter_mut() {
             let blinded = escrow(&decoy, &y, &mut all.world.rng);
             *item = blinded.item;
             secrets.push(blinded.secret);

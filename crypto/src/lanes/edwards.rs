@@ -95,7 +95,9 @@ impl Extended {
                 limb[to] = register.to_array()[from];
             }
         }
-        for (wide, limbs) in [&mut picked.x, &mut picked.y, &mut picked.z, &mut picked.t].into_iter().zip(limbs.chunks(5)) {
+        for (wide, limbs) in
+            [&mut picked.x, &mut picked.y, &mut picked.z, &mut picked.t].into_iter().zip(limbs.chunks(5))
+        {
             wide.0.iter_mut().zip(limbs).for_each(|(register, limb)| *register = U64x8::load(proof, limb));
         }
         picked

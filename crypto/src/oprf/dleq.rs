@@ -17,11 +17,7 @@
 //! verify: t2 = s*G + c*B, t3 = s*M + c*Z give the same c
 //! ```
 
-use curve25519_dalek::{
-    ristretto::RistrettoPoint,
-    scalar::Scalar,
-    traits::VartimeMultiscalarMul,
-};
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar, traits::VartimeMultiscalarMul};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;

@@ -105,7 +105,8 @@ fn lists_decoded_together_are_judged_alone() {
     let decoded: Vec<Vec<[u8; 32]>> =
         decoded.iter().map(|list| list.as_ref().unwrap().iter().map(Element::to_bytes).collect()).collect();
     assert_eq!(decoded, [good.clone(), good[..1].to_vec(), good[2..].to_vec()]);
-    let judged: Vec<bool> = Elements::from_bytes_lists(&[&good, &bad, &[[0; 32]], &good]).iter().map(Result::is_ok).collect();
+    let judged: Vec<bool> =
+        Elements::from_bytes_lists(&[&good, &bad, &[[0; 32]], &good]).iter().map(Result::is_ok).collect();
     assert_eq!(judged, [true, false, false, true]);
 }
 

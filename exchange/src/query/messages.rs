@@ -11,7 +11,6 @@
 //! - **Source**: DESIGN.md section 4, "Request, response, log"; specs/wire.md
 
 use riskveil_crypto::digest::hash;
-use riskveil_crypto::codec::Raw;
 use riskveil_crypto::escrow::{EscrowedItems, KnowledgeProof};
 use riskveil_crypto::{Digest32, Element, Signature, SigningKey, VerifyingKey, codec, signature::SignatureInvalid};
 use serde::{Deserialize, Serialize};
@@ -322,7 +321,8 @@ pub struct EvaluateResponse {
     /// Unix seconds by the responder's clock.
     pub served_at_s: u64,
     /// Z, one encoded point per item.
-    pub z: Vec<Raw<32>>,
+    #[serde(with = "codec::lists_of_bytes_n")]
+    pub z: Vec<[u8; 32]>,
     /// The evaluation proof.
     #[serde(with = "codec::bytes_n")]
     pub proof: [u8; 64],

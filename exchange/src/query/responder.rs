@@ -14,7 +14,7 @@ use rand_core::{CryptoRng, RngCore};
 use riskveil_crypto::escrow::{verify_knowledge, verify_knowledge_weighted};
 use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate_many};
 use riskveil_crypto::oprf::{OprfError, OprfSecretKey};
-use riskveil_crypto::{Digest32, Element, SigningKey, VerifyingKey};
+use riskveil_crypto::{Digest32, Element, Elements, SigningKey, VerifyingKey};
 
 use crate::audit::entry::Outcome;
 use crate::ids::{Height, MemberId};
@@ -101,14 +101,14 @@ pub struct Authentic {
 pub struct Admitted {
     core_digest: Digest32,
     envelope_digest: Digest32,
-    c2: Vec<Element>,
+    item_count: usize,
 }
 
 impl Admitted {
     /// Items to evaluate.
     #[must_use]
-    pub fn item_count(&self) -> usize {
-        self.c2.len()
+    pub const fn item_count(&self) -> usize {
+        self.item_count
     }
 }
 
@@ -169,8 +169,8 @@ impl Responder<'_> {
         self.is_allowed(request, ctx)?;
         let audit_key = ctx.audit_key.ok_or(RefusalReason::AuditKeyNotCurrent)?;
         blindings_are_known(request, &authentic.core_digest, audit_key.y)?;
-        let c2 = request.core.items.iter().map(|item| item.c2).collect();
-        Ok(Admitted { core_digest: authentic.core_digest, envelope_digest: request.envelope.digest(), c2 })
+        let item_count = request.core.items.len();
+        Ok(Admitted { core_digest: authentic.core_digest, envelope_digest: request.envelope.digest(), item_count })
     }
 
     fn is_signed_by_a_lender(
@@ -277,7 +277,7 @@ impl Responder<'_> {
         identity: &SigningKey,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Vec<Result<EvaluateResponse, OprfError>> {
-        let contexts: Vec<(EvaluationContext<'_>, &[Element])> = requests
+        let contexts: Vec<(EvaluationContext<'_>, &Elements)> = requests
             .iter()
             .map(|ToEvaluate { admitted, request, .. }| {
                 let ctx = EvaluationContext {
@@ -288,7 +288,7 @@ impl Responder<'_> {
                     core: &admitted.core_digest,
                     envelope: &admitted.envelope_digest,
                 };
-                (ctx, &admitted.c2[..])
+                (ctx, request.core.items.c2())
             })
             .collect();
         let evaluated = blind_evaluate_many(sk, &contexts, rng);

@@ -14,13 +14,13 @@ use std::fmt;
 use std::ops::Range;
 
 use rand_core::{CryptoRng, RngCore};
-use riskveil_crypto::escrow::{self, EscrowSecret, EscrowedItem};
+use riskveil_crypto::escrow::{self, EscrowSecret};
 use riskveil_crypto::evaluation::{
-    EvaluationContext, EvaluationProof, Unblinding, VerifiedEvaluation, verify_evaluation,
+    EvaluationContext, EvaluationProof, ToVerify, Unblinding, VerifiedEvaluation, verify_evaluations,
 };
 use riskveil_crypto::oprf::{OprfError, PrfOutput};
 use riskveil_crypto::seal::{SealPublicKey, seal};
-use riskveil_crypto::{Digest32, Element, SecretBytes, SigningKey, VerifyingKey};
+use riskveil_crypto::{Digest32, Element, Elements, SecretBytes, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::audit::entry::{EntryEnvelope, Outcome, QueryEntry};
@@ -188,6 +188,7 @@ pub struct AwaitingEvaluations {
 }
 
 struct AddressedTo {
+    publisher: MemberId,
     k: Element,
     envelope_digest: Digest32,
 }
@@ -218,9 +219,7 @@ impl Session {
 
         let asked: Vec<Option<Asked>> = items.iter().map(|item| item.map(Asked::new)).collect();
         let inputs: Vec<Option<&[u8]>> = asked.iter().map(|one| one.as_ref().map(|one| &one.input[..])).collect();
-        let blinded = escrow::escrow_batch(&inputs, params.y, rng).map_err(|_| SessionError::NoElement)?;
-        let (escrowed, secrets): (Vec<EscrowedItem>, Vec<EscrowSecret>) =
-            blinded.into_iter().map(|one| (one.item, one.secret)).unzip();
+        let (escrowed, secrets) = escrow::escrow_batch(&inputs, params.y, rng).map_err(|_| SessionError::NoElement)?;
         let sealed_items = items.iter().map(|item| item.map_or_else(SealedItem::dummy, SealedItem::real)).collect();
 
         let mut nonce = [0; 32];
@@ -291,7 +290,9 @@ impl Prepared {
                 salt,
             };
             let signature = envelope.sign(&self.core.chain_id, lender);
-            addressed.insert(to.publisher.clone(), AddressedTo { k: *to.k, envelope_digest: envelope.digest() });
+            let addressed_to =
+                AddressedTo { publisher: to.publisher.clone(), k: *to.k, envelope_digest: envelope.digest() };
+            addressed.insert(to.publisher.clone(), addressed_to);
             envelopes.push(EntryEnvelope { envelope: envelope.clone(), signature, outcome: None });
             requests.push(EvaluateRequest {
                 core: self.core.clone(),
@@ -366,6 +367,28 @@ impl VerifiedResponse {
     pub fn items_verified(&self) -> usize {
         self.evaluation.len()
     }
+}
+
+/// A response to this query that its publisher signed.
+struct Authentic<'a> {
+    head: AnswerHead,
+    response: EvaluateResponse,
+    to: &'a AddressedTo,
+}
+
+impl<'a> Authentic<'a> {
+    /// What it answers with, unless it refuses.
+    fn evaluated(&self) -> Option<(&EvaluateResponse, &'a AddressedTo)> {
+        (self.response.status == STATUS_EVALUATED).then_some((&self.response, self.to))
+    }
+}
+
+fn refusal(head: AnswerHead, response: &EvaluateResponse) -> Result<Accepted, ResponseFault> {
+    let reason = response.refusal().ok_or(ResponseFault::StatusUnknown)?;
+    if response.proof != [0; 64] || response.z.iter().any(|z| *z != [0; 32]) {
+        return Err(ResponseFault::RefusalNotEmpty);
+    }
+    Ok(Accepted::Refused(SignedRefusal { head, reason }))
 }
 
 /// A refusal with a valid signature.
@@ -471,7 +494,8 @@ impl AwaitingEvaluations {
             items.iter().zip(&core.items).map(|((_, s), item)| EscrowSecret::from_evidence(s, item)).collect();
         let asked = items.iter().map(|(identifier, _)| identifier.map(Asked::new));
         let addressed = entry.envelopes.iter().map(|EntryEnvelope { envelope, .. }| {
-            (envelope.publisher.clone(), AddressedTo { k: envelope.k, envelope_digest: envelope.digest() })
+            let publisher = envelope.publisher.clone();
+            (publisher.clone(), AddressedTo { publisher, k: envelope.k, envelope_digest: envelope.digest() })
         });
         Ok(Self {
             core_digest: core.digest(),
@@ -517,10 +541,53 @@ impl AwaitingEvaluations {
     /// # Errors
     /// [`ResponseRejected`] with the first check that fails.
     pub fn accept(&self, from: &PublisherView<'_>, bytes: &[u8]) -> Result<Accepted, ResponseRejected> {
-        self.check(from, bytes).map_err(|fault| ResponseRejected { publisher: from.publisher.clone(), fault })
+        let rejected = |fault| ResponseRejected { publisher: from.publisher.clone(), fault };
+        let mut accepted = self.accept_all(&[(*from, bytes)]);
+        accepted.pop().unwrap_or_else(|| Err(rejected(ResponseFault::NotAsked)))
     }
 
-    fn check(&self, from: &PublisherView<'_>, bytes: &[u8]) -> Result<Accepted, ResponseFault> {
+    /// [`accept`](Self::accept) of each response, in order; their elements and proofs share the kernel, none changes what
+    /// another is judged to be.
+    pub fn accept_all(&self, responses: &[(PublisherView<'_>, &[u8])]) -> Vec<Result<Accepted, ResponseRejected>> {
+        let mut heard: Vec<Result<Authentic<'_>, ResponseFault>> =
+            responses.iter().map(|(from, bytes)| self.authenticate(from, bytes)).collect();
+        let evaluated = || heard.iter().filter_map(|heard| heard.as_ref().ok()?.evaluated());
+        let encodings: Vec<&[[u8; 32]]> = evaluated().map(|(response, _)| &response.z[..]).collect();
+        let z = Elements::from_bytes_lists(&encodings);
+        let to_verify: Vec<Option<ToVerify<'_>>> = evaluated()
+            .zip(z)
+            .map(|((response, to), z)| {
+                let proof = EvaluationProof::from_bytes(response.proof);
+                Some(ToVerify { ctx: self.evaluation_context(to), c2: self.core.items.c2(), z: z.ok()?, proof })
+            })
+            .collect();
+        let decoded: Vec<bool> = to_verify.iter().map(Option::is_some).collect();
+        let mut verified = verify_evaluations(to_verify.into_iter().flatten().collect()).into_iter();
+        let mut decoded = decoded.into_iter();
+        let mut judge = |authentic: Authentic<'_>, from: &PublisherView<'_>| {
+            let Authentic { head, response, to } = authentic;
+            if response.status != STATUS_EVALUATED {
+                return refusal(head, &response);
+            }
+            if !decoded.next().unwrap_or(false) {
+                return Err(ResponseFault::ElementInvalid);
+            }
+            let evaluation = verified.next().and_then(Result::ok).ok_or(ResponseFault::ProofInvalid)?;
+            Ok(Accepted::Evaluated(Box::new(VerifiedResponse { head, k: to.k, k_y: *from.k_y, evaluation })))
+        };
+        let rejected = |from: &PublisherView<'_>| {
+            let publisher = from.publisher.clone();
+            move |fault| ResponseRejected { publisher, fault }
+        };
+        heard
+            .drain(..)
+            .zip(responses)
+            .map(|(heard, (from, _))| heard.and_then(|authentic| judge(authentic, from)).map_err(rejected(from)))
+            .collect()
+    }
+
+    /// Everything but what the kernel checks: whose response it is, and to what.
+    fn authenticate(&self, from: &PublisherView<'_>, bytes: &[u8]) -> Result<Authentic<'_>, ResponseFault> {
         let to = self.addressed.get(from.publisher).ok_or(ResponseFault::NotAsked)?;
         let response = EvaluateResponse::decode(bytes, self.core.shape).map_err(|_| ResponseFault::Undecodable)?;
         self.names_this_query(to, from, &response)?;
@@ -530,7 +597,7 @@ impl AwaitingEvaluations {
             .verify(&self.core.chain_id, &to.envelope_digest, from.identity_key)
             .map_err(|_| ResponseFault::SignatureInvalid)?;
         let head = AnswerHead {
-            publisher: response.publisher.clone(),
+            publisher: to.publisher.clone(),
             envelope_digest: to.envelope_digest,
             tip_height: response.tip_height,
             tip_header_hash: response.tip_header_hash,
@@ -538,15 +605,7 @@ impl AwaitingEvaluations {
             served_at_s: response.served_at_s,
             outcome,
         };
-        if response.status != STATUS_EVALUATED {
-            let reason = response.refusal().ok_or(ResponseFault::StatusUnknown)?;
-            if response.proof != [0; 64] || response.z.iter().any(|z| *z != [0; 32]) {
-                return Err(ResponseFault::RefusalNotEmpty);
-            }
-            return Ok(Accepted::Refused(SignedRefusal { head, reason }));
-        }
-        let evaluation = self.verify(to, from, &response)?;
-        Ok(Accepted::Evaluated(Box::new(VerifiedResponse { head, k: to.k, k_y: *from.k_y, evaluation })))
+        Ok(Authentic { head, response, to })
     }
 
     fn names_this_query(
@@ -565,24 +624,15 @@ impl AwaitingEvaluations {
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, fault)| Err(fault))
     }
 
-    fn verify(
-        &self,
-        to: &AddressedTo,
-        from: &PublisherView<'_>,
-        response: &EvaluateResponse,
-    ) -> Result<VerifiedEvaluation, ResponseFault> {
-        let z = Element::from_bytes_batch(&response.z).map_err(|_| ResponseFault::ElementInvalid)?;
-        let c2: Vec<Element> = self.core.items.iter().map(|item| item.c2).collect();
-        let ctx = EvaluationContext {
+    fn evaluation_context<'a>(&'a self, to: &'a AddressedTo) -> EvaluationContext<'a> {
+        EvaluationContext {
             chain_id: &self.core.chain_id,
-            publisher: from.publisher.as_bytes(),
+            publisher: to.publisher.as_bytes(),
             period: self.core.period.0,
             k: &to.k,
             core: &self.core_digest,
             envelope: &to.envelope_digest,
-        };
-        verify_evaluation(&ctx, &c2, z, &EvaluationProof::from_bytes(response.proof))
-            .map_err(|_| ResponseFault::ProofInvalid)
+        }
     }
 
     /// The outputs of one subject's real items, by ascending type; dummies have none.

@@ -140,6 +140,9 @@ impl Bodies {
     }
 }
 
+/// Answers of a check that are verified together.
+const MAX_TOGETHER: usize = 64;
+
 struct Asking {
     publisher: MemberId,
     identity_key: VerifyingKey,
@@ -184,14 +187,23 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
     let state = Arc::new(state);
     let mut responses = BTreeMap::new();
     let mut outcomes = Vec::new();
-    let mut waiting: FuturesUnordered<_> =
-        asking.into_iter().zip(requests).map(|(to, request)| ask_one(context, &state, to, request, deadline)).collect();
-    while let Some((publisher, answer, bytes)) = waiting.next().await {
-        outcomes.extend(outcome(&answer));
-        responses.extend(bytes.map(|bytes| (publisher.clone(), bytes)));
-        heard.insert(publisher, answer);
+    let (together, at_once) = verified_together(shape);
+    let mut verified = asking
+        .into_iter()
+        .zip(requests)
+        .map(|(to, request)| ask_one(context, shape, to, request, deadline))
+        .collect::<FuturesUnordered<_>>()
+        .ready_chunks(together)
+        .map(|arrived| verify(state.clone(), arrived))
+        .buffer_unordered(at_once);
+    while let Some(answers) = verified.next().await {
+        for Answer { publisher, heard: answer, bytes } in answers {
+            outcomes.extend(outcome(&answer));
+            responses.extend(bytes.map(|bytes| (publisher.clone(), bytes)));
+            heard.insert(publisher, answer);
+        }
     }
-    drop(waiting);
+    drop(verified);
     if let Some(ticket) = ticket {
         context.query_log.finish(ticket, outcomes);
     }
@@ -246,43 +258,78 @@ fn addressees(
     (asking, heard)
 }
 
-async fn ask_one(
-    context: &Context,
-    state: &Arc<AwaitingEvaluations>,
-    to: Asking,
-    request: EvaluateRequest,
-    deadline: Duration,
-) -> (MemberId, Heard, Option<Bytes>) {
+/// How many answers are verified in one go, and in how many goes at the same time: those of a check do not fill the lanes alone, so
+/// what arrives while others are verified goes together; those of a chunk take all cores.
+fn verified_together(shape: Shape) -> (usize, usize) {
+    match shape {
+        Shape::Check => (MAX_TOGETHER, 1),
+        Shape::Chunk { .. } => (1, std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+    }
+}
+
+/// A publisher and what it sent, or why it sent nothing.
+type Arrived = (Asking, Result<Bytes, UnavailableReason>);
+
+/// What came of asking a publisher, with the bytes of its response.
+struct Answer {
+    publisher: MemberId,
+    heard: Heard,
+    bytes: Option<Bytes>,
+}
+
+async fn ask_one(context: &Context, shape: Shape, to: Asking, request: EvaluateRequest, deadline: Duration) -> Arrived {
     let body = request.encode();
+    drop(request);
     let sent_bytes = body.len();
-    let sent = context.peers.post(&to.publisher, EVALUATE_PATH, EVALUATE_TYPE, body, deadline).await;
-    let bytes = match sent {
+    let bytes = match context.peers.post(&to.publisher, EVALUATE_PATH, EVALUATE_TYPE, body, deadline).await {
         Ok(bytes) => bytes,
         Err(error) => {
             tracing::warn!(publisher = %to.publisher, %error, "a publisher did not answer");
-            return (to.publisher, Heard::Nothing(not_reached(&error)), None);
+            return (to, Err(not_reached(&error)));
         }
     };
     if let Some(lender) = &context.lender {
-        let shape = state.core().shape;
         let bodies = if shape == Shape::Check { &lender.traffic.checks } else { &lender.traffic.chunks };
         bodies.count(shape.item_count(), sent_bytes, bytes.len());
     }
-    let state = state.clone();
+    (to, Ok(bytes))
+}
+
+async fn verify(state: Arc<AwaitingEvaluations>, arrived: Vec<Arrived>) -> Vec<Answer> {
     let verify = move || {
-        let from = PublisherView { publisher: &to.publisher, identity_key: &to.identity_key, k_y: &to.k_y };
-        let heard = match state.accept(&from, &bytes) {
-            Ok(Accepted::Evaluated(response)) => Heard::Evaluated(response),
-            Ok(Accepted::Refused(refusal)) => Heard::Refused(Box::new(refusal)),
-            Err(rejected) => {
-                tracing::warn!(publisher = %rejected.publisher, fault = %rejected.fault, "a response does not verify");
-                Heard::Faulty(rejected.fault)
+        let (mut answers, mut answered) = (Vec::with_capacity(arrived.len()), Vec::with_capacity(arrived.len()));
+        for (to, sent) in arrived {
+            match sent {
+                Ok(bytes) => answered.push((to, bytes)),
+                Err(reason) => {
+                    let heard = Heard::Nothing(reason);
+                    answers.push(Answer { publisher: to.publisher, heard, bytes: None });
+                }
             }
-        };
-        Ok::<_, std::convert::Infallible>((to.publisher, heard, Some(bytes)))
+        }
+        let responses: Vec<(PublisherView<'_>, &[u8])> = answered
+            .iter()
+            .map(|(to, bytes)| {
+                let from = PublisherView { publisher: &to.publisher, identity_key: &to.identity_key, k_y: &to.k_y };
+                (from, &bytes[..])
+            })
+            .collect();
+        let accepted = state.accept_all(&responses);
+        answers.extend(answered.into_iter().zip(accepted).map(|((to, bytes), accepted)| {
+            let heard = match accepted {
+                Ok(Accepted::Evaluated(response)) => Heard::Evaluated(response),
+                Ok(Accepted::Refused(refusal)) => Heard::Refused(Box::new(refusal)),
+                Err(rejected) => {
+                    tracing::warn!(publisher = %rejected.publisher, fault = %rejected.fault, "a response does not verify");
+                    Heard::Faulty(rejected.fault)
+                }
+            };
+            Answer { publisher: to.publisher, heard, bytes: Some(bytes) }
+        }));
+        Ok::<_, std::convert::Infallible>(answers)
     };
     match blocking(verify).await {
-        Ok(verified) => verified,
+        Ok(answers) => answers,
         Err(never) => match never {},
     }
 }

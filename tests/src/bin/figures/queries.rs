@@ -3,8 +3,8 @@
 
 use std::hint::black_box;
 
-use riskveil_crypto::Element;
-use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate, evaluate_unproven};
+use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate_many, evaluate_unproven};
+use riskveil_crypto::Elements;
 use riskveil_exchange::query::messages::{EvaluateRequest, Shape};
 use riskveil_exchange::query::session::Addressed;
 
@@ -136,7 +136,7 @@ impl Query<'_> {
             unit,
             units,
             || {
-                let c2 = Element::from_bytes_batch(&c2).unwrap();
+                let c2 = Elements::from_bytes(&c2).unwrap();
                 black_box(evaluate_unproven(sk, &c2).unwrap());
             },
             "BlindEvaluate, one proof",
@@ -147,8 +147,8 @@ impl Query<'_> {
             unit,
             units,
             || {
-                let c2 = Element::from_bytes_batch(&c2).unwrap();
-                black_box(blind_evaluate(sk, &ctx, &c2, &mut ours_rng).unwrap());
+                let c2 = Elements::from_bytes(&c2).unwrap();
+                black_box(blind_evaluate_many(sk, &[(ctx, &c2)], &mut ours_rng));
             },
             "BlindEvaluate, one proof",
             || baseline.blind_evaluate(&mut baseline_rng),
