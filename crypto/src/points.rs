@@ -3,7 +3,7 @@
 //! - **Place**: under `oprf::server`, `escrow`, `evaluation`, `pedersen`: A3, B3, B4, B5 and the audit
 //! - **Shapes**: any number of points; 160 bytes each while they are computed with, so callers go through long lists in runs
 //!   of [`RUN`]
-//! - **Invariants**: the same encodings from either kernel; the identity is a point here, its callers refuse it
+//! - **Invariants**: the same encodings from every kernel; the identity is a point here, its callers refuse it
 //! - **Security**: constant time in points and secret scalars; [`Points::weighted_sum`] is variable time, on public values.
 //!   Points are cleared when dropped
 //! - **Source**: RFC 9496; kernel: `lanes`, otherwise curve25519-dalek
@@ -19,16 +19,10 @@ use curve25519_dalek::{
 use zeroize::{Zeroize, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::{
-    edwards,
-    edwards::Extended,
-    fixed_base::{self, FixedBase},
-    ristretto,
-    simd::Avx512,
-};
+use crate::lanes::{avx2, avx512};
 use crate::{
     group::{Element, GroupError},
-    kernel::Kernel,
+    kernel::{Kernel, by_kernel},
     secret::SecretScalar,
 };
 
@@ -38,35 +32,29 @@ pub(crate) const RUN: usize = 1024;
 /// 1/2 modulo l: what is multiplied by it is doubled while it is encoded.
 pub(crate) static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
-/// From here on eight lanes beat dalek's own sum of few points.
-#[cfg(target_arch = "x86_64")]
-const LANES_PAY_FROM: usize = 48;
+/// From here on lanes beat dalek's own sum of few points.
+const LANES_PAY_FROM: usize = 8;
 
 /// Points, in order.
 pub(crate) enum Points {
     #[cfg(target_arch = "x86_64")]
-    Lanes(LanePoints),
+    Lanes(avx512::points::Points),
+    #[cfg(target_arch = "x86_64")]
+    FourLanes(avx2::points::Points),
     Portable(Vec<RistrettoPoint>),
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) struct LanePoints {
-    proof: Avx512,
-    groups: Vec<Extended>,
-    count: usize,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl LanePoints {
-    const fn new(proof: Avx512, groups: Vec<Extended>, count: usize) -> LanePoints {
-        LanePoints { proof, groups, count }
+impl From<avx512::points::Points> for Points {
+    fn from(points: avx512::points::Points) -> Points {
+        Points::Lanes(points)
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Drop for LanePoints {
-    fn drop(&mut self) {
-        self.groups.iter_mut().for_each(Extended::clear);
+impl From<avx2::points::Points> for Points {
+    fn from(points: avx2::points::Points) -> Points {
+        Points::FourLanes(points)
     }
 }
 
@@ -78,28 +66,38 @@ impl Drop for Points {
     }
 }
 
+/// One expression for two lists of the same kernel's lanes, and one where they are not.
+macro_rules! by_kernel_of_both {
+    ($of:expr, $a:ident, $b:ident => $in_lanes:expr, $one_by_one:expr $(,)?) => {
+        match $of {
+            #[cfg(target_arch = "x86_64")]
+            (Points::Lanes($a), Points::Lanes($b)) => $in_lanes,
+            #[cfg(target_arch = "x86_64")]
+            (Points::FourLanes($a), Points::FourLanes($b)) => $in_lanes,
+            _ => $one_by_one,
+        }
+    };
+}
+
 /// `HashToGroup` and the like: the one-way map of 64 uniform bytes each.
 pub(crate) fn map(kernel: Kernel, uniform: &[[u8; 64]]) -> Points {
-    match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(proof) => {
-            Points::Lanes(LanePoints::new(proof, ristretto::map_all(proof, uniform), uniform.len()))
-        }
+    by_kernel!(
+        kernel, Kernel,
+        lanes => lanes.map(uniform).into(),
         Kernel::Portable => Points::Portable(uniform.iter().map(RistrettoPoint::from_uniform_bytes).collect()),
-    }
+    )
 }
 
 /// Elements as points.
 pub(crate) fn of_elements<'a>(kernel: Kernel, elements: impl ExactSizeIterator<Item = &'a Element>) -> Points {
-    match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(proof) => {
+    by_kernel!(
+        kernel, Kernel,
+        lanes => {
             let encodings: Vec<[u8; 32]> = elements.map(Element::to_bytes).collect();
-            let groups = ristretto::decode_all(proof, &encodings).expect("an element's encoding is canonical");
-            Points::Lanes(LanePoints::new(proof, groups, encodings.len()))
-        }
+            lanes.decode(&encodings).expect("an element's encoding is canonical").into()
+        },
         Kernel::Portable => Points::Portable(elements.map(Element::point).collect()),
-    }
+    )
 }
 
 /// Refuses the first encoding that is the identity or not canonical, as [`Element::from_bytes`] does.
@@ -107,37 +105,24 @@ pub(crate) fn check_encodings(kernel: Kernel, encodings: &[[u8; 32]]) -> Result<
     if encodings.contains(&[0; 32]) {
         return Err(GroupError::Identity);
     }
-    match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(proof) => {
-            let mut runs = encodings.chunks(RUN);
-            runs.try_for_each(|run| ristretto::decode_all(proof, run).map(drop)).map_err(|_| GroupError::NotCanonical)
-        }
-        Kernel::Portable => {
-            let decodes = |bytes: &[u8; 32]| CompressedRistretto(*bytes).decompress().is_some();
-            if encodings.iter().all(decodes) { Ok(()) } else { Err(GroupError::NotCanonical) }
-        }
-    }
+    let all_decode = by_kernel!(
+        kernel, Kernel,
+        lanes => encodings.chunks(RUN).all(|run| lanes.decode(run).is_ok()),
+        Kernel::Portable => encodings.iter().all(|bytes| CompressedRistretto(*bytes).decompress().is_some()),
+    );
+    if all_decode { Ok(()) } else { Err(GroupError::NotCanonical) }
 }
 
 /// `scalar_i * base`.
 pub(crate) fn multiples(base: &Base, scalars: &[Zeroizing<[u8; 32]>]) -> Points {
-    match base {
-        #[cfg(target_arch = "x86_64")]
-        Base::Lanes(proof, table) => {
-            let mut groups = Vec::with_capacity(scalars.len().div_ceil(8));
-            for scalars in scalars.chunks(8) {
-                let mut eight = Zeroizing::new([[0; 32]; 8]);
-                eight.iter_mut().zip(scalars).for_each(|(lane, scalar)| lane.copy_from_slice(&**scalar));
-                groups.push(table.multiply(&eight));
-            }
-            Points::Lanes(LanePoints::new(*proof, groups, scalars.len()))
-        }
+    by_kernel!(
+        base, Base,
+        table => table.multiples(scalars).into(),
         Base::Portable(table) => {
             let multiple = |bytes: &Zeroizing<[u8; 32]>| table.as_ref() * &Scalar::from_bytes_mod_order(**bytes);
             Points::Portable(scalars.iter().map(multiple).collect())
-        }
-    }
+        },
+    )
 }
 
 /// The bytes of secret scalars, as [`multiples`] takes them.
@@ -148,137 +133,96 @@ pub(crate) fn scalar_bytes<'a>(scalars: impl Iterator<Item = &'a SecretScalar>) 
 impl Points {
     /// `k * P` of each, one secret k.
     pub(crate) fn multiply(&self, k: &Scalar) -> Points {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Points::Lanes(LanePoints { proof, groups, count }) => {
-                let bytes = Zeroizing::new(k.to_bytes());
-                let digits = edwards::shared_digits(*proof, &bytes);
-                let groups = groups.iter().map(|group| edwards::multiply(&digits, group)).collect();
-                Points::Lanes(LanePoints::new(*proof, groups, *count))
-            }
+        by_kernel!(
+            self, Points,
+            lanes => lanes.multiply(k).into(),
             Points::Portable(points) => Points::Portable(points.iter().map(|point| k * point).collect()),
-        }
+        )
     }
 
     /// `k_i * P_i`, each with its own secret scalar.
     pub(crate) fn multiply_each(&self, scalars: &[Scalar]) -> Points {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Points::Lanes(LanePoints { proof, groups, count }) => {
-                let mut products = Vec::with_capacity(groups.len());
-                for (group, scalars) in groups.iter().zip(scalars.chunks(8)) {
-                    let mut eight = Zeroizing::new([[0; 32]; 8]);
-                    eight.iter_mut().zip(scalars).for_each(|(lane, scalar)| lane.copy_from_slice(scalar.as_bytes()));
-                    products.push(edwards::multiply(&edwards::lane_digits(*proof, &eight), group));
-                }
-                Points::Lanes(LanePoints::new(*proof, products, *count))
-            }
+        by_kernel!(
+            self, Points,
+            lanes => lanes.multiply_each(scalars).into(),
             Points::Portable(points) => {
                 Points::Portable(scalars.iter().zip(points).map(|(scalar, point)| scalar * point).collect())
-            }
-        }
+            },
+        )
     }
 
     /// The sum, point by point.
     pub(crate) fn add(&self, other: &Points) -> Points {
-        match (self, other) {
-            #[cfg(target_arch = "x86_64")]
-            (Points::Lanes(a), Points::Lanes(b)) => {
-                let groups = a.groups.iter().zip(&b.groups).map(|(a, b)| edwards::sum(a, b)).collect();
-                Points::Lanes(LanePoints::new(a.proof, groups, a.count.min(b.count)))
-            }
-            _ => Points::Portable(self.portable().iter().zip(other.portable().iter()).map(|(a, b)| a + b).collect()),
-        }
+        by_kernel_of_both!(
+            (self, other),
+            a, b => a.add(b).into(),
+            Points::Portable(self.portable().iter().zip(other.portable().iter()).map(|(a, b)| a + b).collect()),
+        )
     }
 
     /// The difference, point by point.
     pub(crate) fn sub(&self, other: &Points) -> Points {
-        match (self, other) {
-            #[cfg(target_arch = "x86_64")]
-            (Points::Lanes(a), Points::Lanes(b)) => {
-                let groups = a.groups.iter().zip(&b.groups).map(|(a, b)| edwards::difference(a, b)).collect();
-                Points::Lanes(LanePoints::new(a.proof, groups, a.count.min(b.count)))
-            }
-            _ => Points::Portable(self.portable().iter().zip(other.portable().iter()).map(|(a, b)| a - b).collect()),
-        }
+        by_kernel_of_both!(
+            (self, other),
+            a, b => a.sub(b).into(),
+            Points::Portable(self.portable().iter().zip(other.portable().iter()).map(|(a, b)| a - b).collect()),
+        )
     }
 
     /// Whether they are the same elements, point by point.
     pub(crate) fn equal(&self, other: &Points) -> Vec<bool> {
-        match (self, other) {
-            #[cfg(target_arch = "x86_64")]
-            (Points::Lanes(a), Points::Lanes(b)) => {
-                let masks = a.groups.iter().zip(&b.groups).map(|(a, b)| ristretto::equal(a, b));
-                let lanes = masks.flat_map(|mask| (0..8).map(move |lane| mask >> lane & 1 == 1));
-                lanes.take(a.count.min(b.count)).collect()
-            }
-            _ => self.portable().iter().zip(other.portable().iter()).map(|(a, b)| a == b).collect(),
-        }
+        by_kernel_of_both!(
+            (self, other),
+            a, b => a.equal(b),
+            self.portable().iter().zip(other.portable().iter()).map(|(a, b)| a == b).collect(),
+        )
     }
 
     /// The encodings.
     pub(crate) fn encode(&self) -> Vec<[u8; 32]> {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Points::Lanes(LanePoints { groups, count, .. }) => ristretto::encode_all(groups, *count),
+        by_kernel!(
+            self, Points,
+            lanes => lanes.encode(),
             Points::Portable(points) => points.iter().map(|point| point.compress().0).collect(),
-        }
+        )
     }
 
     /// The encodings of twice each point, with one inversion for all. Halve scalars before, never encodings after.
     pub(crate) fn double_and_encode(&self) -> Vec<[u8; 32]> {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Points::Lanes(LanePoints { proof, groups, count }) => {
-                ristretto::double_and_encode_all(*proof, groups, *count)
-            }
+        by_kernel!(
+            self, Points,
+            lanes => lanes.double_and_encode(),
             Points::Portable(points) => {
                 RistrettoPoint::double_and_compress_batch(points).into_iter().map(|point| point.0).collect()
-            }
-        }
+            },
+        )
     }
 
     /// `sum w_i * P_i`, in variable time: weights and points are public.
     pub(crate) fn weighted_sum(&self, weights: &[u128]) -> RistrettoPoint {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Points::Lanes(LanePoints { proof, groups, .. }) => {
-                let mut digits = Vec::with_capacity(groups.len() * 33);
-                for weights in weights.chunks(8) {
-                    let mut eight = [0; 8];
-                    eight[..weights.len()].copy_from_slice(weights);
-                    digits.extend_from_slice(&edwards::weight_digits(*proof, &eight));
-                }
-                let lanes = ristretto::encode_all(&[edwards::weighted_sum(*proof, &digits, groups)], 8);
-                lanes
-                    .into_iter()
-                    .filter_map(|encoding| CompressedRistretto(encoding).decompress())
-                    .fold(RistrettoPoint::identity(), |sum, lane| sum + lane)
-            }
+        by_kernel!(
+            self, Points,
+            lanes => lanes.weighted_sum(weights),
             Points::Portable(points) => {
                 RistrettoPoint::vartime_multiscalar_mul(weights.iter().map(|weight| Scalar::from(*weight)), points)
-            }
-        }
+            },
+        )
     }
 
     /// As dalek's points; an encoding and a decoding each from lanes.
     fn portable(&self) -> Zeroizing<Vec<RistrettoPoint>> {
         let decode = |encoding: [u8; 32]| CompressedRistretto(encoding).decompress();
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Points::Lanes(_) => Zeroizing::new(self.encode().into_iter().filter_map(decode).collect()),
-            Points::Portable(points) => Zeroizing::new(points.clone()),
-        }
+        Zeroizing::new(by_kernel!(
+            self, Points,
+            lanes => lanes.encode().into_iter().filter_map(decode).collect(),
+            Points::Portable(points) => points.clone(),
+        ))
     }
 }
 
 /// `sum w_i * element_i` in variable time, on public values only.
 pub(crate) fn weighted_sum(kernel: Kernel, weights: &[u128], elements: &[Element]) -> Result<Element, GroupError> {
-    let kernel = match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(_) if elements.len() < LANES_PAY_FROM => Kernel::Portable,
-        kernel => kernel,
-    };
+    let kernel = if elements.len() < LANES_PAY_FROM { Kernel::Portable } else { kernel };
     let runs = weights.chunks(RUN).zip(elements.chunks(RUN));
     let sum = runs.fold(RistrettoPoint::identity(), |sum, (weights, elements)| {
         sum + of_elements(kernel, elements.iter()).weighted_sum(weights)
@@ -290,7 +234,9 @@ pub(crate) fn weighted_sum(kernel: Kernel, weights: &[u128], elements: &[Element
 #[derive(Clone)]
 pub(crate) enum Base {
     #[cfg(target_arch = "x86_64")]
-    Lanes(Avx512, Arc<FixedBase>),
+    Lanes(Arc<avx512::fixed_base::FixedBase>),
+    #[cfg(target_arch = "x86_64")]
+    FourLanes(Arc<avx2::fixed_base::FixedBase>),
     Portable(Arc<RistrettoBasepointTable>),
 }
 
@@ -320,29 +266,43 @@ impl Base {
 
     /// A table for scalars below 2^34.
     pub(crate) fn small(kernel: Kernel, point: &RistrettoPoint) -> Base {
-        match kernel {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Lanes(proof) => Base::Lanes(proof, Arc::new(FixedBase::new(proof, point, fixed_base::SMALL))),
+        by_kernel!(
+            kernel, Kernel,
+            lanes => lanes.small_base(point).into(),
             Kernel::Portable => Base::full(kernel, point),
-        }
+        )
     }
 
     /// A table for any scalar.
     pub(crate) fn full(kernel: Kernel, point: &RistrettoPoint) -> Base {
-        match kernel {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Lanes(proof) => Base::Lanes(proof, Arc::new(FixedBase::new(proof, point, fixed_base::FULL))),
+        by_kernel!(
+            kernel, Kernel,
+            lanes => lanes.base(point).into(),
             Kernel::Portable => Base::Portable(Arc::new(RistrettoBasepointTable::create(point))),
-        }
+        )
     }
 
     const fn is_of(&self, kernel: Kernel) -> bool {
         match (self, kernel) {
             #[cfg(target_arch = "x86_64")]
-            (Base::Lanes(..), Kernel::Lanes(_)) => true,
+            (Base::Lanes(_), Kernel::Lanes(_)) | (Base::FourLanes(_), Kernel::FourLanes(_)) => true,
             (Base::Portable(_), Kernel::Portable) => true,
             #[cfg(target_arch = "x86_64")]
             _ => false,
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl From<avx512::fixed_base::FixedBase> for Base {
+    fn from(table: avx512::fixed_base::FixedBase) -> Base {
+        Base::Lanes(Arc::new(table))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl From<avx2::fixed_base::FixedBase> for Base {
+    fn from(table: avx2::fixed_base::FixedBase) -> Base {
+        Base::FourLanes(Arc::new(table))
     }
 }
