@@ -6,7 +6,7 @@
 //! - **Invariants**: the same encodings from every kernel; the identity is a point here, its callers refuse it
 //! - **Security**: constant time in points and secret scalars; [`Points::weighted_sum`] is variable time, on public values.
 //!   Points are cleared when dropped
-//! - **Source**: RFC 9496; kernel: `lanes`, otherwise curve25519-dalek
+//! - **Source**: RFC 9496; kernels: `lanes`, otherwise curve25519-dalek
 
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::lanes::{avx2, avx512};
 use crate::{
     group::{Element, GroupError},
-    kernel::{Kernel, by_kernel},
+    kernel::{Choice, Kernel, by_kernel},
     secret::SecretScalar,
 };
 
@@ -32,8 +32,14 @@ pub(crate) const RUN: usize = 1024;
 /// 1/2 modulo l: what is multiplied by it is doubled while it is encoded.
 pub(crate) static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
-/// From here on lanes beat dalek's own sum of few points.
-const LANES_PAY_FROM: usize = 8;
+/// From how many points on a kernel beats dalek's own sum, decoding included.
+const fn sum_pays_from(kernel: Kernel) -> usize {
+    match kernel.choice() {
+        Choice::Lanes => 8,
+        Choice::FourLanes => 12,
+        Choice::Portable => 0,
+    }
+}
 
 /// Points, in order.
 pub(crate) enum Points {
@@ -222,7 +228,7 @@ impl Points {
 
 /// `sum w_i * element_i` in variable time, on public values only.
 pub(crate) fn weighted_sum(kernel: Kernel, weights: &[u128], elements: &[Element]) -> Result<Element, GroupError> {
-    let kernel = if elements.len() < LANES_PAY_FROM { Kernel::Portable } else { kernel };
+    let kernel = if elements.len() < sum_pays_from(kernel) { Kernel::Portable } else { kernel };
     let runs = weights.chunks(RUN).zip(elements.chunks(RUN));
     let sum = runs.fold(RistrettoPoint::identity(), |sum, (weights, elements)| {
         sum + of_elements(kernel, elements.iter()).weighted_sum(weights)

@@ -125,7 +125,7 @@ impl Wide {
     /// `self - other` and a multiple of p that is above every such `other`; limbs of `other` below [`SUBTRAHEND_BOUND`].
     #[inline(always)]
     pub(super) fn sub(&self, other: &Wide) -> Wide {
-        debug_assert!(other.0.iter().all(|limb| limb.all_below(SUBTRAHEND_BOUND)));
+        debug_assert!(other.is_below(SUBTRAHEND_BOUND));
         let t = self.proof();
         Wide(each_limb!(self.0, i => self.0[i].add(U64s::splat(t, BIAS[i])).sub(other.0[i])))
     }
@@ -141,10 +141,16 @@ impl Wide {
         Wide(each_limb!(self.0, i => self.0[i].blend(mask, other.0[i])))
     }
 
+    /// Whether every limb is below `bound`; for debug assertions, which would otherwise be most of the code.
+    #[inline(never)]
+    fn is_below(&self, bound: u64) -> bool {
+        self.0.iter().all(|limb| limb.all_below(bound))
+    }
+
     /// The multiplicand with this value modulo p; limbs of `self` below [`WIDE_BOUND`].
     #[inline(always)]
     pub(super) fn carry(&self) -> Field {
-        debug_assert!(self.0.iter().all(|limb| limb.all_below(WIDE_BOUND)));
+        debug_assert!(self.is_below(WIDE_BOUND));
         Field(limbs::carry(&self.0))
     }
 }
@@ -188,6 +194,7 @@ impl Field {
     }
 
     /// Whether what counts of its limbs is below [`BOUNDS`]; for debug assertions.
+    #[inline(never)]
     fn is_multiplicand(&self) -> bool {
         self.exact().0.iter().zip(BOUNDS).all(|(limb, bound)| limb.all_below(bound))
     }

@@ -45,12 +45,12 @@ pub(crate) const REGISTER: usize = 8 * LANES;
 /// One instruction; the register it takes proves that it exists here.
 macro_rules! instruction {
     ($intrinsic:expr) => {
-        // SAFETY: a `U64s`, a `Mask` or an `Instructions` is at hand, so the processor has the instruction; it touches registers only.
+        // SAFETY: a `U64s`, a `Mask` or an `Instructions` is at hand, so the processor has it; it touches registers only.
         unsafe { $intrinsic }
     };
 }
 
-/// `_mm256_mul_epu32`, which the compiler takes apart: it multiplies by 19 in 64 bits.
+/// `_mm256_mul_epu32`, which the compiler takes for a product of 64 bits where one factor is 19: five instructions.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn vpmuludq(a: __m256i, b: __m256i) -> __m256i {

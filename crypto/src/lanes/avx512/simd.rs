@@ -35,7 +35,7 @@ macro_rules! with_instructions {
         $vis fn $name($($arg: $type),*) $(-> $ret)? {
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma")]
             fn compiled_with_it($($arg: $type),*) $(-> $ret)? $body
-            // SAFETY: every caller passes an `Instructions`, or lanes, which exist only where `Instructions::detect` found the instructions.
+            // SAFETY: every caller passes an `Instructions`, or lanes, which exist only where `Instructions::detect` found them.
             unsafe { compiled_with_it($($arg),*) }
         }
     };
