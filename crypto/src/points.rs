@@ -1,7 +1,7 @@
 //! Many group elements at once: every batched computation of the protocol is written over [`Points`], whatever computes it.
 //!
 //! - **Place**: under `oprf::server`, `escrow`, `evaluation`, `pedersen`: A3, B3, B4, B5 and the audit
-//! - **Shapes**: any number of points; 160 bytes each while they are computed with, so callers go through long lists in runs
+//! - **Shapes**: any number of points; 160 or 320 bytes each while they are computed with, so callers go through long lists in runs
 //!   of [`RUN`]
 //! - **Invariants**: the same encodings from every kernel; the identity is a point here, its callers refuse it
 //! - **Security**: constant time in points and secret scalars; [`Points::weighted_sum`] is variable time, on public values.
@@ -36,7 +36,7 @@ pub(crate) static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).in
 const fn sum_pays_from(kernel: Kernel) -> usize {
     match kernel.choice() {
         Choice::Lanes => 8,
-        Choice::FourLanes => 12,
+        Choice::FourLanes => 16,
         Choice::Portable => 0,
     }
 }
