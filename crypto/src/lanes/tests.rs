@@ -202,10 +202,10 @@ fn sums_of_products_are_carried_up_to_their_bound() {
 }
 
 #[test]
-#[should_panic(expected = "all_below")]
+#[should_panic(expected = "is_below")]
 #[cfg(debug_assertions)]
 fn a_limb_beyond_its_bound_is_found_in_debug_builds() {
-    let Some(proof) = lanes() else { panic!("all_below: nothing to test") };
+    let Some(proof) = lanes() else { panic!("is_below: nothing to test") };
     let _ = Wide(register(proof, &[[WIDE_BOUND; LIMBS]; LANES])).carry();
 }
 
