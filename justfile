@@ -19,7 +19,7 @@ docs:
 deny:
     cargo deny check licenses bans sources
 
-# The eight-lane kernel against dalek and sha2 on whatever a fuzzer finds, for three minutes; needs `cargo install cargo-fuzz`.
+# The kernels against dalek and sha2 on whatever a fuzzer finds, for three minutes; needs `cargo install cargo-fuzz`.
 # What it finds is kept in target/fuzz/corpus, a crash in crypto/fuzz/artifacts.
 fuzz TARGET="lanes" SECONDS="180":
     mkdir -p target/fuzz/corpus/{{TARGET}}

@@ -1,7 +1,7 @@
 //! Do fixed secrets take another time than random ones? A statistical test of the batches that meet secrets, after dudect.
 //!
 //! `cargo run --release -p riskveil-crypto --example constant_time [-- --measurements N] [--json]`: about a minute and a half; run it
-//! alone on the machine. `RISKVEIL_KERNEL=portable` tests dalek and sha2 instead.
+//! alone on the machine. `RISKVEIL_KERNEL=avx2` tests four lanes, `portable` dalek and sha2.
 //!
 //! - **Shapes**: an operation is measured N times; each time a coin decides whether its secret is the fixed or a random one.
 //!   All else is equal: code, buffers, public inputs, and what was done to prepare, which is not timed

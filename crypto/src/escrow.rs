@@ -394,10 +394,7 @@ pub fn escrow_batch(
         all_s.extend(secrets);
     }
     let secrets = all_s.into_iter().zip(&all_c2).map(|(s, c2)| EscrowSecret { s, c2: *c2 }).collect();
-    let c2 = match points::joined(points_of_c2) {
-        Some(points) => Elements::of_points(all_c2, points),
-        None => all_c2.into(),
-    };
+    let c2 = Elements::of_points(all_c2, points::joined(points_of_c2));
     Ok((EscrowedItems::of_halves(all_c1.into(), c2), secrets))
 }
 

@@ -36,6 +36,6 @@ pub use elements::Elements;
 pub use group::Element;
 #[cfg(all(fuzzing, target_arch = "x86_64"))]
 #[doc(hidden)]
-pub use lanes::differential::compare as lanes_differential;
+pub use lanes::differential as lanes_differential;
 pub use secret::{SecretBytes, SecretScalar};
 pub use signature::{Signature, SigningKey, VerifyingKey};

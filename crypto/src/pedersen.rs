@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    kernel::{Kernel, kernel},
+    kernel::{Choice, Kernel, kernel},
     points::{self, Base, HALF, RUN},
     secret::{SecretBytes, SecretScalar},
 };
@@ -107,11 +107,9 @@ impl Opening {
 
 /// B/2 for small values and B_blinding/2, with tables.
 fn halved_bases(kernel: Kernel) -> (Base, Base) {
-    let make = |kernel| (Base::small(kernel, &(*HALF * BASES.B)), Base::full(kernel, &(*HALF * BASES.B_blinding)));
-    static LANES: OnceLock<(Base, Base)> = OnceLock::new();
-    static PORTABLE: OnceLock<(Base, Base)> = OnceLock::new();
-    let made = if kernel.is_portable() { &PORTABLE } else { &LANES };
-    made.get_or_init(|| make(kernel)).clone()
+    static MADE: [OnceLock<(Base, Base)>; Choice::ALL.len()] = [const { OnceLock::new() }; Choice::ALL.len()];
+    let make = || (Base::small(kernel, &(*HALF * BASES.B)), Base::full(kernel, &(*HALF * BASES.B_blinding)));
+    MADE[kernel.choice() as usize].get_or_init(make).clone()
 }
 
 fn small(value: u64) -> Zeroizing<[u8; 32]> {

@@ -9,11 +9,11 @@
 
 use hkdf::Hkdf;
 use sha2::{Digest, Sha512};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, by_kernel};
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::{sha512 as lanes, simd::Avx512};
+use crate::lanes::{avx2, avx512};
 
 const BLOCK: usize = 128;
 
@@ -22,13 +22,13 @@ pub(crate) type Digests = Zeroizing<Vec<[u8; 64]>>;
 
 /// SHA-512 of each message.
 pub(crate) fn digests(kernel: Kernel, messages: &[impl AsRef<[u8]>]) -> Digests {
-    match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(proof) => after(&lanes::initial(proof), 0, messages),
+    by_kernel!(
+        kernel, Kernel,
+        lanes => lanes.digests(messages),
         Kernel::Portable => {
             Zeroizing::new(messages.iter().map(|message| Sha512::digest(message.as_ref()).into()).collect())
-        }
-    }
+        },
+    )
 }
 
 /// `expand_message_xmd(message, DST, 64)` with SHA-512 of each message; `dst_parts` concatenated are the DST, at most 255 bytes.
@@ -38,158 +38,110 @@ pub(crate) fn expand_message_xmd(kernel: Kernel, messages: &[impl AsRef<[u8]>], 
     let dst_prime = [&dst[..], &[dst.len() as u8]].concat();
     // msg | l_i_b_str | 0 | DST_prime, after a block of zeros
     let tail = [&64u16.to_be_bytes()[..], &[0], &dst_prime].concat();
-    let framed: Vec<Zeroizing<Vec<u8>>> = messages.iter().map(|message| joined(&[message.as_ref(), &tail])).collect();
-    let b_0 = match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(proof) => {
-            let mut state = lanes::initial(proof);
-            lanes::absorb_block(&mut state, &[[0; BLOCK]; 8]);
-            after(&state, BLOCK, &framed)
-        }
+    let framed = Joined::all(messages.iter().map(|message| [message.as_ref(), &tail]));
+    let framed = framed.messages();
+    let b_0 = by_kernel!(
+        kernel, Kernel,
+        lanes => lanes.digests_after_zeros(&framed),
         Kernel::Portable => {
             let zeros = Sha512::new_with_prefix([0; BLOCK]);
-            let digest = |message: &Zeroizing<Vec<u8>>| zeros.clone().chain_update(&**message).finalize().into();
+            let digest = |message: &&[u8]| zeros.clone().chain_update(message).finalize().into();
             Zeroizing::new(framed.iter().map(digest).collect())
-        }
-    };
-    let b_1: Vec<Zeroizing<Vec<u8>>> = b_0.iter().map(|b_0| joined(&[b_0, &[1], &dst_prime])).collect();
-    digests(kernel, &b_1)
+        },
+    );
+    let b_1 = Joined::all(b_0.iter().map(|b_0| [&b_0[..], &[1], &dst_prime]));
+    digests(kernel, &b_1.messages())
 }
 
 /// `Hash(len(input) | input | len(N) | N | "Finalize")` of each pair: the last step of RFC 9497 section 3.3. Inputs are of at
 /// most 65,535 bytes, which hashing them to the group has checked.
 pub(crate) fn finalize(kernel: Kernel, inputs: &[impl AsRef<[u8]>], unblinded: &[[u8; 32]]) -> Digests {
-    let framed = |(input, N): (&_, &[u8; 32])| {
-        let input: &[u8] = AsRef::as_ref(input);
-        let len = u16::try_from(input.len()).unwrap_or(u16::MAX).to_be_bytes();
-        joined(&[&len, input, &32u16.to_be_bytes(), N, b"Finalize"])
-    };
-    let messages: Vec<Zeroizing<Vec<u8>>> = inputs.iter().zip(unblinded).map(framed).collect();
-    digests(kernel, &messages)
+    let lengths: Vec<[u8; 2]> =
+        inputs.iter().map(|input| u16::try_from(input.as_ref().len()).unwrap_or(u16::MAX).to_be_bytes()).collect();
+    let length_of_n = 32u16.to_be_bytes();
+    let parts = lengths.iter().zip(inputs).zip(unblinded);
+    let framed = parts.map(|((len, input), N)| [&len[..], input.as_ref(), &length_of_n, N, b"Finalize"]);
+    digests(kernel, &Joined::all(framed).messages())
 }
 
 /// PRKs of HKDF-SHA-512, ready to expand.
 pub(crate) enum Prks {
     #[cfg(target_arch = "x86_64")]
-    Lanes(HmacKeys),
+    Lanes(avx512::hmac::HmacKeys),
+    #[cfg(target_arch = "x86_64")]
+    FourLanes(avx2::hmac::HmacKeys),
     Portable(Vec<Hkdf<Sha512>>),
+}
+
+#[cfg(target_arch = "x86_64")]
+impl From<avx512::hmac::HmacKeys> for Prks {
+    fn from(keys: avx512::hmac::HmacKeys) -> Prks {
+        Prks::Lanes(keys)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl From<avx2::hmac::HmacKeys> for Prks {
+    fn from(keys: avx2::hmac::HmacKeys) -> Prks {
+        Prks::FourLanes(keys)
+    }
 }
 
 /// `HKDF-Extract(salt, ikm)` of each.
 pub(crate) fn extract(kernel: Kernel, salt: &[u8], ikms: &[impl AsRef<[u8]>]) -> Prks {
-    match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Lanes(proof) => {
-            let salt = HmacKeys::shared(proof, salt);
-            let prks = salt.mac(ikms);
-            Prks::Lanes(HmacKeys::of(proof, &prks))
-        }
+    by_kernel!(
+        kernel, Kernel,
+        lanes => lanes.extract(salt, ikms).into(),
         Kernel::Portable => {
             Prks::Portable(ikms.iter().map(|ikm| Hkdf::<Sha512>::new(Some(salt), ikm.as_ref())).collect())
-        }
-    }
+        },
+    )
 }
 
 impl Prks {
     /// The first 64 bytes of `HKDF-Expand(PRK, info)`, each PRK with its own info.
     pub(crate) fn expand(&self, infos: &[impl AsRef<[u8]>]) -> Digests {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Prks::Lanes(keys) => {
-                let messages: Vec<Vec<u8>> = infos.iter().map(|info| [info.as_ref(), &[1]].concat()).collect();
-                keys.mac(&messages)
-            }
+        by_kernel!(
+            self, Prks,
+            keys => {
+                let messages = Joined::all(infos.iter().map(|info| [info.as_ref(), &[1]]));
+                keys.mac(&messages.messages())
+            },
             Prks::Portable(prks) => {
                 let mut okms = Zeroizing::new(vec![[0; 64]; prks.len()]);
                 for ((prk, info), okm) in prks.iter().zip(infos).zip(okms.iter_mut()) {
                     prk.expand(info.as_ref(), okm).expect("64 bytes are one block of HKDF-SHA-512");
                 }
                 okms
-            }
-        }
+            },
+        )
     }
 }
 
-/// Chaining values of HMAC keys: after `key ^ ipad`, after `key ^ opad`, eight keys a group.
-#[cfg(target_arch = "x86_64")]
-pub(crate) struct HmacKeys {
-    groups: Vec<[lanes::State; 2]>,
-    /// One group stands for every eight messages.
-    shared: bool,
+/// Messages one after the other in a buffer of the exact size, so that no copy is left behind; cleared when dropped.
+struct Joined {
+    bytes: Zeroizing<Vec<u8>>,
+    ends: Vec<usize>,
 }
 
-#[cfg(target_arch = "x86_64")]
-impl Drop for HmacKeys {
-    fn drop(&mut self) {
-        self.groups.iter_mut().flatten().for_each(Zeroize::zeroize);
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl HmacKeys {
-    fn shared(proof: Avx512, key: &[u8]) -> HmacKeys {
-        let mut padded = [0; BLOCK];
-        if key.len() > BLOCK {
-            padded[..64].copy_from_slice(&Sha512::digest(key));
-        } else {
-            padded[..key.len()].copy_from_slice(key);
-        }
-        HmacKeys { groups: vec![keyed(proof, &[padded; 8])], shared: true }
+impl Joined {
+    /// The parts of each message, joined.
+    fn all<'a, const N: usize>(messages: impl Iterator<Item = [&'a [u8]; N]> + Clone) -> Joined {
+        let mut total = 0;
+        let ends = messages
+            .clone()
+            .map(|parts| {
+                total += parts.iter().map(|part| part.len()).sum::<usize>();
+                total
+            })
+            .collect();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(total));
+        messages.flatten().for_each(|part| bytes.extend_from_slice(part));
+        Joined { bytes, ends }
     }
 
-    fn of(proof: Avx512, keys: &[[u8; 64]]) -> HmacKeys {
-        let mut groups = Vec::with_capacity(keys.len().div_ceil(8));
-        let mut padded = Zeroizing::new([[0; BLOCK]; 8]);
-        for keys in keys.chunks(8) {
-            padded.iter_mut().zip(keys).for_each(|(block, key)| block[..64].copy_from_slice(key));
-            groups.push(keyed(proof, &padded));
-        }
-        HmacKeys { groups, shared: false }
+    fn messages(&self) -> Vec<&[u8]> {
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end]).collect()
     }
-
-    fn mac(&self, messages: &[impl AsRef<[u8]>]) -> Digests {
-        let mut macs = Zeroizing::new(Vec::with_capacity(messages.len()));
-        for (group, messages) in messages.chunks(8).enumerate() {
-            let [inner, outer] = &self.groups[if self.shared { 0 } else { group }];
-            let inner = Zeroizing::new(lanes::finish(inner, BLOCK, &eight(messages)));
-            let mac = Zeroizing::new(lanes::finish(outer, BLOCK, &eight(&inner[..])));
-            macs.extend_from_slice(&mac[..messages.len()]);
-        }
-        macs
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn keyed(proof: Avx512, keys: &[[u8; BLOCK]; 8]) -> [lanes::State; 2] {
-    [0x36, 0x5c].map(|pad| {
-        let mut blocks = Zeroizing::new(*keys);
-        blocks.as_flattened_mut().iter_mut().for_each(|byte| *byte ^= pad);
-        let mut state = lanes::initial(proof);
-        lanes::absorb_block(&mut state, &blocks);
-        state
-    })
-}
-
-/// The digests of messages that follow `absorbed` bytes in every lane of `state`.
-#[cfg(target_arch = "x86_64")]
-fn after(state: &lanes::State, absorbed: usize, messages: &[impl AsRef<[u8]>]) -> Digests {
-    let mut digests = Zeroizing::new(Vec::with_capacity(messages.len()));
-    for messages in messages.chunks(8) {
-        let eight = Zeroizing::new(lanes::finish(state, absorbed, &eight(messages)));
-        digests.extend_from_slice(&eight[..messages.len()]);
-    }
-    digests
-}
-
-/// Up to eight messages, empty ones after them.
-#[cfg(target_arch = "x86_64")]
-fn eight(messages: &[impl AsRef<[u8]>]) -> [&[u8]; 8] {
-    std::array::from_fn(|lane| messages.get(lane).map_or(&[][..], AsRef::as_ref))
-}
-
-/// One buffer of the exact size, so that no copy is left behind.
-fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-    parts.iter().for_each(|part| bytes.extend_from_slice(part));
-    bytes
 }

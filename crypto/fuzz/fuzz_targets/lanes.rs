@@ -1,4 +1,4 @@
-//! Any bytes are a program for both kernels, which must agree after every step: `crypto/src/lanes/differential.rs`.
+//! Any bytes are a program for both kernels and for dalek, which must agree after every step: `crypto/src/lanes/differential.rs`.
 //!
 //! `just fuzz lanes`, which is, in `crypto/`, on stable Rust with `cargo install cargo-fuzz --locked`:
 //!
@@ -7,7 +7,7 @@
 //!     -- -max_total_time=180
 //! ```
 //!
-//! Debug assertions are on: limbs beyond their bounds are found as well. No sanitizer: the one file with `unsafe` has only
+//! Debug assertions are on: limbs beyond their bounds are found as well. No sanitizer: the two files with `unsafe` have only
 //! instructions, and sanitizers need nightly. `-h` of the built target lists the options after `--`.
 #![no_main]
 

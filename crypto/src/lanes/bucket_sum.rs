@@ -2,7 +2,7 @@
 //!
 //! - **Place**: the sums of C1, C2 and Z in a chunk's proofs, B3 to B5
 //! - **Shapes**: signed digits of c bits, `W = 128 / c + 1` windows; in each, every point is added into the bucket of its digit's
-//!   absolute value. Eight buckets of like sizes fill at the same time, one a lane; then eight windows are summed up, one a lane
+//!   absolute value. Buckets of like sizes fill side by side, one a lane; then windows are summed up, one a lane
 //! - **Security**: variable time and memory accesses by weight: for public values only
 //! - **Source**: Pippenger 1976; Bernstein, Doumen, Lange, Oosterwijk 2012, "Faster batch forgery identification", section 4
 //!
@@ -14,49 +14,54 @@
 //! sum w_i * P_i = sum_j 2^(c*j) * T_j
 //! ```
 
+use curve25519_dalek::{
+    ristretto::{CompressedRistretto, RistrettoPoint},
+    traits::Identity,
+};
+
 use super::edwards::{Addend, Extended, add, identity_augend};
 use super::field::Field;
-use super::simd::{Avx512, Mask, U64x8, transpose, with_avx512};
+use super::limbs::LIMBS;
+use super::ristretto;
+use super::simd::{Instructions, LANES, Mask, U64s, transpose, with_instructions};
 
 /// Fewer points are summed faster by [`edwards::weighted_sum`](super::edwards::weighted_sum).
-pub(crate) const PAYS_FROM: usize = 512;
+pub(super) const PAYS_FROM: usize = 512;
 
 const WEIGHT_BITS: usize = 128;
 /// Marks an entry whose point is subtracted.
 const NEGATIVE: u32 = 1 << 31;
+/// Limbs of an [`Addend`].
+const ADDEND: usize = 4 * LIMBS;
+/// Registers of a [`Row`].
+const PARTS: usize = ADDEND.div_ceil(LANES);
 
-/// The 20 limbs of an [`Addend`], one point: it is loaded and stored by whole registers.
+/// The limbs of an [`Addend`], one point: it is loaded and stored by whole registers.
 #[derive(Clone, Copy)]
-struct Row([[u64; 8]; 3]);
+struct Row([[u64; LANES]; PARTS]);
 
-/// The sums `T_j` of all windows and the bits of a digit: `sum 2^(bits*j) * T_j` is the weighted sum. Lanes after the last window
-/// are the identity.
-pub(crate) struct WindowSums {
-    /// Eight windows a group, least significant first.
-    pub(crate) windows: Vec<Extended>,
-    /// Windows in all.
-    pub(crate) count: usize,
-    /// Bits of a digit.
-    pub(crate) bits: usize,
-}
-
-/// The sums of all windows; lanes of `points` beyond the weights are not counted. At most 2^31 points.
-pub(crate) fn bucket_sum(proof: Avx512, points: &[Extended], weights: &[u128]) -> WindowSums {
+/// `sum w_i * P_i`; lanes of `points` beyond the weights are not counted. At most 2^31 points.
+pub(super) fn bucket_sum(proof: Instructions, points: &[Extended], weights: &[u128]) -> RistrettoPoint {
     let bits = digit_bits(weights.len());
     let (count, buckets) = (WEIGHT_BITS / bits + 1, 1usize << (bits - 1));
-    let identity = identity_row(proof);
-    let rows = rows_of(points);
+    let identity = store_all(&Extended::identity(proof))[0];
+    let rows: Vec<Row> = points.iter().flat_map(store_all).collect();
     let mut sums = vec![identity; count * buckets];
     let mut carries = vec![false; weights.len()];
     for (window, sums) in sums.chunks_mut(buckets).enumerate() {
         let digits = digits(weights, window * bits, bits, &mut carries);
         fill(proof, &identity, &rows, &digits, sums);
     }
-    let windows = (0..count).step_by(8).map(|first| {
-        let lanes: [&[Row]; 8] = std::array::from_fn(|lane| sums.chunks(buckets).nth(first + lane).unwrap_or_default());
-        sum_up(proof, &identity, &lanes)
+    let windows = (0..count).step_by(LANES).map(|first| {
+        let windows = std::array::from_fn(|lane| sums.chunks(buckets).nth(first + lane).unwrap_or_default());
+        sum_up(proof, &identity, &windows)
     });
-    WindowSums { windows: windows.collect(), count, bits }
+    // T_j, least significant first
+    let windows = ristretto::encode_all(&windows.collect::<Vec<_>>(), count);
+    let decoded =
+        windows.into_iter().map(|encoding| CompressedRistretto(encoding).decompress().expect("encoded above"));
+    decoded
+        .rfold(RistrettoPoint::identity(), |higher, window| (0..bits).fold(higher, |point, _| point + point) + window)
 }
 
 /// Bits at which filling buckets and summing them up cost the least together.
@@ -82,7 +87,7 @@ fn digits(weights: &[u128], bit: usize, bits: usize, carries: &mut [bool]) -> Ve
 }
 
 /// Adds every point into the bucket of its digit: `sums[b - 1]` becomes `S_b`.
-fn fill(proof: Avx512, identity: &Row, rows: &[Row], digits: &[i32], sums: &mut [Row]) {
+fn fill(proof: Instructions, identity: &Row, rows: &[Row], digits: &[i32], sums: &mut [Row]) {
     // points by bucket, a counting sort
     let mut ends = vec![0usize; sums.len()];
     for digit in digits.iter().filter(|digit| **digit != 0) {
@@ -101,21 +106,21 @@ fn fill(proof: Avx512, identity: &Row, rows: &[Row], digits: &[i32], sums: &mut 
         }
     }
     let bucket = |at: usize| &entries[if at == 0 { 0 } else { ends[at - 1] }..ends[at]];
-    // eight of like sizes at a time, so that few lanes wait
+    // those of like sizes side by side, so that few lanes wait
     let mut order: Vec<usize> = (0..sums.len()).collect();
     order.sort_unstable_by_key(|at| std::cmp::Reverse(bucket(*at).len()));
-    for eight in order.chunks(8) {
-        let lists: [&[u32]; 8] = std::array::from_fn(|lane| eight.get(lane).map_or(&[][..], |at| bucket(*at)));
-        let filled = fill_eight(proof, identity, rows, &lists);
-        for (at, row) in eight.iter().zip(&filled) {
+    for group in order.chunks(LANES) {
+        let lists: [&[u32]; LANES] = std::array::from_fn(|lane| group.get(lane).map_or(&[][..], |at| bucket(*at)));
+        let filled = fill_group(proof, identity, rows, &lists);
+        for (at, row) in group.iter().zip(&filled) {
             sums[*at] = *row;
         }
     }
 }
 
-with_avx512! {
-    /// The sums of eight lists of points, one a lane.
-    fn fill_eight(proof: Avx512, identity: &Row, rows: &[Row], lists: &[&[u32]; 8]) -> [Row; 8] {
+with_instructions! {
+    /// The sums of lists of points, a list a lane.
+    fn fill_group(proof: Instructions, identity: &Row, rows: &[Row], lists: &[&[u32]; LANES]) -> [Row; LANES] {
         let mut longest = 0;
         for list in lists {
             longest = if list.len() > longest { list.len() } else { longest };
@@ -124,18 +129,18 @@ with_avx512! {
         let mut sum = Extended::identity(proof);
         let mut step = 0;
         while step < longest {
-            let mut lanes = [identity; 8];
-            let mut negative: Mask = 0;
+            let mut lanes = [identity; LANES];
+            let mut negative = [false; LANES];
             let mut lane = 0;
-            while lane < 8 {
+            while lane < LANES {
                 if step < lists[lane].len() {
                     let entry = lists[lane][step];
                     lanes[lane] = &rows[(entry & !NEGATIVE) as usize];
-                    negative |= Mask::from(entry & NEGATIVE != 0) << lane;
+                    negative[lane] = entry & NEGATIVE != 0;
                 }
                 lane += 1;
             }
-            let completed = add(&augend, &load(proof, &lanes), negative);
+            let completed = add(&augend, &load(proof, &lanes), Mask::from_array(proof, negative));
             augend = completed.augend();
             step += 1;
             if step == longest {
@@ -146,17 +151,17 @@ with_avx512! {
     }
 }
 
-with_avx512! {
-    /// `sum (b + 1) * S_b` of eight windows, one a lane; a window without buckets is the identity.
-    fn sum_up(proof: Avx512, identity: &Row, windows: &[&[Row]; 8]) -> Extended {
+with_instructions! {
+    /// `sum (b + 1) * S_b` of windows, one a lane; a window without buckets is the identity.
+    fn sum_up(proof: Instructions, identity: &Row, windows: &[&[Row]; LANES]) -> Extended {
         let mut running = Extended::identity(proof);
         let mut total = Extended::identity(proof);
         let mut at = windows[0].len();
         while at > 0 {
             at -= 1;
-            let mut lanes = [identity; 8];
+            let mut lanes = [identity; LANES];
             let mut lane = 0;
-            while lane < 8 {
+            while lane < LANES {
                 if at < windows[lane].len() {
                     lanes[lane] = &windows[lane][at];
                 }
@@ -169,63 +174,63 @@ with_avx512! {
     }
 }
 
-fn identity_row(proof: Avx512) -> Row {
-    store_extended(&Extended::identity(proof))[0]
-}
-
-fn rows_of(points: &[Extended]) -> Vec<Row> {
-    let mut rows = Vec::with_capacity(points.len() * 8);
-    for eight in points {
-        rows.extend_from_slice(&store_extended(eight));
-    }
-    rows
-}
-
-with_avx512! {
-    fn store_extended(points: &Extended) -> [Row; 8] {
+with_instructions! {
+    fn store_all(points: &Extended) -> [Row; LANES] {
         store(&points.addend())
     }
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn load(t: Avx512, lanes: &[&Row; 8]) -> Addend {
-    let mut limbs = [[U64x8::zero(t); 8]; 3];
+fn load(t: Instructions, lanes: &[&Row; LANES]) -> Addend {
+    let mut limbs = [U64s::zero(t); PARTS * LANES];
     let mut part = 0;
-    while part < 3 {
-        let mut rows = [U64x8::zero(t); 8];
+    while part < PARTS {
+        let mut rows = [U64s::zero(t); LANES];
         let mut lane = 0;
-        while lane < 8 {
-            rows[lane] = U64x8::load(t, &lanes[lane].0[part]);
+        while lane < LANES {
+            rows[lane] = U64s::load(t, &lanes[lane].0[part]);
             lane += 1;
         }
-        limbs[part] = transpose(&rows);
+        let columns = transpose(&rows);
+        let mut lane = 0;
+        while lane < LANES {
+            limbs[part * LANES + lane] = columns[lane];
+            lane += 1;
+        }
         part += 1;
     }
-    let [a, b, c] = limbs;
-    Addend {
-        y_plus_x: Field([a[0], a[1], a[2], a[3], a[4]]),
-        y_minus_x: Field([a[5], a[6], a[7], b[0], b[1]]),
-        z2: Field([b[2], b[3], b[4], b[5], b[6]]),
-        t2d: Field([b[7], c[0], c[1], c[2], c[3]]),
+    let mut addend = [Field::zero(t); 4];
+    let mut limb = 0;
+    while limb < ADDEND {
+        addend[limb / LIMBS].0[limb % LIMBS] = limbs[limb];
+        limb += 1;
     }
+    let [y_plus_x, y_minus_x, z2, t2d] = addend;
+    Addend { y_plus_x, y_minus_x, z2, t2d }
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn store(addend: &Addend) -> [Row; 8] {
-    let Addend { y_plus_x: Field(p), y_minus_x: Field(m), z2: Field(z), t2d: Field(t) } = addend;
-    let zero = U64x8::zero(p[0].proof());
-    let parts = [
-        transpose(&[p[0], p[1], p[2], p[3], p[4], m[0], m[1], m[2]]),
-        transpose(&[m[3], m[4], z[0], z[1], z[2], z[3], z[4], t[0]]),
-        transpose(&[t[1], t[2], t[3], t[4], zero, zero, zero, zero]),
-    ];
-    let mut rows = [Row([[0; 8]; 3]); 8];
-    let mut lane = 0;
-    while lane < 8 {
-        rows[lane] = Row([parts[0][lane].to_array(), parts[1][lane].to_array(), parts[2][lane].to_array()]);
-        lane += 1;
+fn store(addend: &Addend) -> [Row; LANES] {
+    let fields = [&addend.y_plus_x, &addend.y_minus_x, &addend.z2, &addend.t2d];
+    let mut rows = [Row([[0; LANES]; PARTS]); LANES];
+    let mut part = 0;
+    while part < PARTS {
+        let mut columns = [U64s::zero(addend.z2.0[0].proof()); LANES];
+        let mut lane = 0;
+        while lane < LANES && part * LANES + lane < ADDEND {
+            let limb = part * LANES + lane;
+            columns[lane] = fields[limb / LIMBS].0[limb % LIMBS];
+            lane += 1;
+        }
+        let of_points = transpose(&columns);
+        let mut lane = 0;
+        while lane < LANES {
+            rows[lane].0[part] = of_points[lane].to_array();
+            lane += 1;
+        }
+        part += 1;
     }
     rows
 }

@@ -1,7 +1,7 @@
-//! The kernel against dalek, sha2 and hkdf on whatever bytes a fuzzer finds: [`compare`].
+//! A kernel against dalek, sha2 and hkdf on whatever bytes a fuzzer finds: [`compare`].
 //!
-//! - **Place**: called by `crypto/fuzz/fuzz_targets/lanes.rs` as `riskveil_crypto::lanes_differential`; the test below runs it over
-//!   the seed corpus `crypto/fuzz/corpus/lanes`
+//! - **Place**: called for both kernels by `crypto/fuzz/fuzz_targets/lanes.rs` as `riskveil_crypto::lanes_differential`; the test
+//!   below runs it over the seed corpus `crypto/fuzz/corpus/lanes`
 //! - **Shapes**: bytes are a program: a count of points, then at most [`STEPS`] steps on two lists of so many points, each list in
 //!   lanes and in dalek. Where bytes run out, zeros follow
 //! - **Invariants**: after every step a list encodes, and its double encodes, to the same bytes from both
@@ -15,7 +15,7 @@
 //! equal         a and b, lane by lane
 //! sum w_i*a_i   weights below 2^128, across runs of groups
 //! a = v_i*B     fixed bases, full and small, sometimes one of a
-//! batches       the same through `points`, by both kernels
+//! batches       the same through `points`, by the kernel and portable
 //! digests       SHA-512, expand_message_xmd, Finalize, HKDF of messages of unequal lengths
 //! ```
 
@@ -37,7 +37,7 @@ use super::{
     field::{SQRT_M1, Wide},
     fixed_base::{FULL, FixedBase, SMALL},
     ristretto,
-    simd::Avx512,
+    simd::{Instructions, LANES},
 };
 use crate::{
     kernel::Kernel,
@@ -48,7 +48,7 @@ use crate::{
 
 /// Steps of one program.
 const STEPS: usize = 12;
-/// Points of a list: two groups and a part of a third.
+/// Points of a list: two groups of eight and a part of a third.
 const MOST_POINTS: usize = 20;
 /// Bytes of a message: up to four blocks and a part of a fifth.
 const LONGEST_MESSAGE: u16 = 600;
@@ -61,13 +61,12 @@ const P_TAIL: [u8; 31] = {
     bytes
 };
 
-/// Runs the program in `data` by both kernels; nothing where the processor has only one.
+/// Runs the program in `data` by this kernel and by dalek; nothing where the processor lacks the instructions.
 ///
 /// # Panics
 /// Where they differ.
-#[cfg_attr(not(fuzzing), allow(unreachable_pub))] // `lib.rs` exports it to the fuzzer alone
-pub fn compare(data: &[u8]) {
-    let Some(proof) = Avx512::detect() else { return };
+pub(crate) fn compare(data: &[u8]) {
+    let Some(proof) = Instructions::detect() else { return };
     let mut program = Program::new(proof, data);
     for _ in 0..STEPS {
         if program.bytes.0.is_empty() {
@@ -214,7 +213,7 @@ struct Both {
 }
 
 impl Both {
-    fn check(&self, proof: Avx512) {
+    fn check(&self, proof: Instructions) {
         let count = self.dalek.len();
         assert_eq!(ristretto::encode_all(&self.lanes, count), encodings(&self.dalek));
         let doubles: Vec<[u8; 32]> =
@@ -239,12 +238,12 @@ fn negative(s: &[u8; 32]) -> [u8; 32] {
     })
 }
 
-fn eight<T: Copy>(values: &[T], rest: T) -> [T; 8] {
+fn filled<T: Copy>(values: &[T], rest: T) -> [T; LANES] {
     std::array::from_fn(|lane| values.get(lane).copied().unwrap_or(rest))
 }
 
 struct Program<'a> {
-    proof: Avx512,
+    proof: Instructions,
     bytes: Bytes<'a>,
     count: usize,
     a: Both,
@@ -252,7 +251,7 @@ struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    fn new(proof: Avx512, data: &'a [u8]) -> Program<'a> {
+    fn new(proof: Instructions, data: &'a [u8]) -> Program<'a> {
         let mut bytes = Bytes(data);
         let count = usize::from(bytes.byte()) % MOST_POINTS + 1;
         let base = vec![RISTRETTO_BASEPOINT_POINT; count];
@@ -315,7 +314,7 @@ impl<'a> Program<'a> {
         let decoded: Vec<Option<RistrettoPoint>> =
             candidates.iter().map(|bytes| CompressedRistretto(*bytes).decompress()).collect();
         let [by_lanes, by_dalek] =
-            [Kernel::Lanes(self.proof), Kernel::Portable].map(|kernel| points::check_encodings(kernel, &candidates));
+            [Kernel::from(self.proof), Kernel::Portable].map(|kernel| points::check_encodings(kernel, &candidates));
         assert_eq!(by_lanes, by_dalek);
         // the first that is refused is named; it is replaced until none is left
         let mut refused = decoded.iter().enumerate().filter(|(_, point)| point.is_none()).map(|(at, _)| at);
@@ -350,8 +349,8 @@ impl<'a> Program<'a> {
 
     fn multiply_each(&mut self) {
         let scalars = self.each(|bytes| bytes.scalar(255));
-        for (group, scalars) in self.a.lanes.iter_mut().zip(scalars.chunks(8)) {
-            *group = edwards::multiply(&edwards::lane_digits(self.proof, &eight(scalars, [0; 32])), group);
+        for (group, scalars) in self.a.lanes.iter_mut().zip(scalars.chunks(LANES)) {
+            *group = edwards::multiply(&edwards::lane_digits(self.proof, &filled(scalars, [0; 32])), group);
         }
         let products = self.a.dalek.iter_mut().zip(&scalars);
         products.for_each(|(point, k)| *point *= Scalar::from_bytes_mod_order(*k));
@@ -379,13 +378,15 @@ impl<'a> Program<'a> {
         let torsion = Extended { x, y, z: one, t: zero };
         let before = self.a.lanes.clone();
         self.a.lanes.iter_mut().for_each(|group| *group = edwards::sum(group, &torsion));
-        assert!(before.iter().zip(&self.a.lanes).all(|(before, after)| ristretto::equal(before, after) == u8::MAX));
+        let mut same = before.iter().zip(&self.a.lanes).flat_map(|(a, b)| ristretto::equal(a, b).to_array());
+        assert!(same.all(|same| same));
     }
 
     fn equal(&self) {
-        let masks: Vec<u8> = self.a.lanes.iter().zip(&self.b.lanes).map(|(a, b)| ristretto::equal(a, b)).collect();
-        for (at, (a, b)) in self.a.dalek.iter().zip(&self.b.dalek).enumerate() {
-            assert_eq!(masks[at / 8] >> (at % 8) & 1 == 1, a == b);
+        let groups = self.a.lanes.iter().zip(&self.b.lanes);
+        let in_lanes = groups.flat_map(|(a, b)| ristretto::equal(a, b).to_array());
+        for (in_lanes, (a, b)) in in_lanes.zip(self.a.dalek.iter().zip(&self.b.dalek)) {
+            assert_eq!(in_lanes, a == b);
         }
     }
 
@@ -395,28 +396,20 @@ impl<'a> Program<'a> {
         let (mut lanes, mut dalek, mut digits) = (Vec::new(), Vec::new(), Vec::new());
         let (mut weights, mut of_lanes) = (Vec::new(), Vec::new());
         let own = self.each(Bytes::weight);
-        let own = self.a.lanes.iter().zip(self.a.dalek.chunks(8).zip(own.chunks(8)));
+        let own = self.a.lanes.iter().zip(self.a.dalek.chunks(LANES).zip(own.chunks(LANES)));
         for (group, (points, own)) in own.cycle().take(groups) {
             lanes.push(*group);
             dalek.extend_from_slice(points);
-            digits.extend(edwards::weight_digits(self.proof, &eight(own, 0)));
-            weights.extend_from_slice(own);
-            of_lanes.extend(eight(own, 0));
+            digits.extend(edwards::weight_digits(self.proof, &filled(own, 0)));
+            weights.extend(own.iter().map(|weight| Scalar::from(*weight)));
+            of_lanes.extend(filled(own, 0));
         }
-        let sums = ristretto::encode_all(&[edwards::weighted_sum(self.proof, &digits, &lanes)], 8);
-        let sum = |sums: &[[u8; 32]]| -> RistrettoPoint {
-            sums.iter().map(|sum| CompressedRistretto(*sum).decompress().expect("encoded by the kernel")).sum()
-        };
-        let expected = RistrettoPoint::vartime_multiscalar_mul(weights.iter().map(|w| Scalar::from(*w)), &dalek);
-        assert_eq!(sum(&sums), expected);
+        let sums = ristretto::encode_all(&[edwards::weighted_sum(self.proof, &digits, &lanes)], LANES);
+        let sums = sums.iter().map(|sum| CompressedRistretto(*sum).decompress().expect("encoded by the kernel"));
+        let expected = RistrettoPoint::vartime_multiscalar_mul(&weights, &dalek);
+        assert_eq!(sums.sum::<RistrettoPoint>(), expected);
         // buckets take any number of points, few ones slowly
-        let sums = bucket_sum::bucket_sum(self.proof, &lanes, &of_lanes);
-        let of_window = ristretto::encode_all(&sums.windows, sums.count);
-        let higher_first = of_window.iter().rev().map(|window| sum(&[*window]));
-        let by_buckets = higher_first.fold(RistrettoPoint::identity(), |higher, window| {
-            (0..sums.bits).fold(higher, |point, _| point + point) + window
-        });
-        assert_eq!(by_buckets, expected);
+        assert_eq!(bucket_sum::bucket_sum(self.proof, &lanes, &of_lanes), expected);
     }
 
     fn fixed_base(&mut self) {
@@ -433,19 +426,19 @@ impl<'a> Program<'a> {
             (&own, self.a.dalek[0])
         };
         let scalars = self.each(|bytes| bytes.scalar(windows * 5 - 1));
-        let lanes = scalars.chunks(8).map(|scalars| table.multiply(&eight(scalars, [0; 32]))).collect();
+        let lanes = scalars.chunks(LANES).map(|scalars| table.multiply(&filled(scalars, [0; 32]))).collect();
         let dalek = scalars.iter().map(|k| Scalar::from_bytes_mod_order(*k) * base).collect();
         self.b = std::mem::replace(&mut self.a, Both { lanes, dalek });
     }
 
-    /// What the rooms above use: counts that are no multiple of eight, scalars reduced.
+    /// What the rooms above use: counts that are no multiple of the lanes, scalars reduced.
     fn batches(&mut self) {
         let uniform = self.each(Bytes::uniform);
         let k = Scalar::from_bytes_mod_order(self.bytes.scalar(255));
         let scalars = self.each(|bytes| Scalar::from_bytes_mod_order(bytes.scalar(255)));
         let values = self.each(|bytes| Zeroizing::new(bytes.scalar(34)));
         let weights = self.each(Bytes::weight);
-        let [in_lanes, portable] = [Kernel::Lanes(self.proof), Kernel::Portable].map(|kernel| {
+        let [in_lanes, portable] = [Kernel::from(self.proof), Kernel::Portable].map(|kernel| {
             let mapped = points::map(kernel, &uniform);
             let own = mapped.multiply_each(&scalars);
             let moved = own.sub(&mapped.multiply(&k)).add(&mapped);
@@ -461,7 +454,7 @@ impl<'a> Program<'a> {
 
     fn digests(&mut self) {
         let messages = self.each(Bytes::message);
-        let digests = sha512::digests(Kernel::Lanes(self.proof), &messages);
+        let digests = sha512::digests(self.proof.into(), &messages);
         assert_eq!(digests.len(), messages.len());
         for (digest, message) in digests.iter().zip(&messages) {
             assert_eq!(digest[..], Sha512::digest(message)[..]);
@@ -493,9 +486,9 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// What both kernels give.
+    /// What the kernel and the portable code give.
     fn agreed(&self, digests: impl Fn(Kernel) -> Digests) -> Digests {
-        let [in_lanes, portable] = [Kernel::Lanes(self.proof), Kernel::Portable].map(digests);
+        let [in_lanes, portable] = [Kernel::from(self.proof), Kernel::Portable].map(digests);
         assert_eq!(in_lanes.len(), self.count);
         assert_eq!(in_lanes, portable);
         in_lanes
@@ -514,7 +507,7 @@ mod tests {
     use super::compare;
 
     #[test]
-    fn the_fuzzer_s_seeds_give_the_same_by_both_kernels() {
+    fn the_fuzzer_s_seeds_give_the_same_as_dalek() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/lanes");
         let mut count = 0;
         for entry in fs::read_dir(corpus).unwrap() {
@@ -525,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn random_programs_give_the_same_by_both_kernels() {
+    fn random_programs_give_the_same_as_dalek() {
         let rng = &mut ChaCha20Rng::from_seed([14; 32]);
         for _ in 0..300 {
             let mut program = vec![0; rng.next_u32() as usize % 2048];

@@ -1,4 +1,4 @@
-//! Points of the curve under ristretto255, eight at a time: doubling, addition, multiples by a secret scalar, weighted sums.
+//! Points of the curve under ristretto255, one a lane: doubling, addition, multiples by a secret scalar, weighted sums.
 //!
 //! - **Place**: `ristretto` decodes into these and encodes from them
 //! - **Shapes**: a lane is a point; coordinates X, Y, Z, T with x = X/Z, y = Y/Z, xy = T/Z, curve -x^2 + y^2 = 1 + d x^2 y^2
@@ -19,16 +19,17 @@
 use zeroize::{Zeroize, Zeroizing};
 
 use super::field::{D2, Field, Wide};
-use super::simd::{Avx512, Mask, U64x8, with_avx512};
+use super::limbs::WRITTEN_OUT;
+use super::simd::{Instructions, LANES, Mask, U64s, with_instructions};
 
 /// Signed digits of a scalar, radix 16, in [-8, 8), least significant first: 64 of them.
 pub(super) const DIGITS: usize = 64;
 /// Digits of a weight below 2^128: the last is a carry.
-const WEIGHT_DIGITS: usize = 33;
-/// Groups of eight whose tables are held at the same time by [`weighted_sum`]: 320 KiB.
+pub(super) const WEIGHT_DIGITS: usize = 33;
+/// Groups whose tables are held at the same time by [`weighted_sum`]: 320 KiB.
 const GROUPS_AT_ONCE: usize = 32;
 
-/// Eight points.
+/// One point a lane.
 #[derive(Clone, Copy)]
 pub(crate) struct Extended {
     pub(super) x: Wide,
@@ -74,7 +75,7 @@ struct Table([Addend; 8]);
 impl Drop for Table {
     fn drop(&mut self) {
         for Addend { y_plus_x, y_minus_x, z2, t2d } in &mut self.0 {
-            [y_plus_x, y_minus_x, z2, t2d].into_iter().for_each(|field| field.0.zeroize());
+            [y_plus_x, y_minus_x, z2, t2d].into_iter().for_each(Zeroize::zeroize);
         }
     }
 }
@@ -82,35 +83,32 @@ impl Drop for Table {
 #[allow(clippy::inline_always)] // see `simd`
 impl Extended {
     #[inline(always)]
-    pub(super) fn identity(t: Avx512) -> Extended {
+    pub(super) fn identity(t: Instructions) -> Extended {
         Extended { x: Wide::zero(t), y: Wide::one(t), z: Wide::one(t), t: Wide::zero(t) }
     }
 
     /// One point a lane, each a lane of its group; the identity in the lanes after the last one.
-    pub(crate) fn pick<'a>(proof: Avx512, lanes: impl Iterator<Item = (&'a Extended, usize)>) -> Extended {
+    pub(super) fn pick<'a>(proof: Instructions, lanes: impl Iterator<Item = (&'a Extended, usize)>) -> Extended {
         let mut picked = Extended::identity(proof);
-        let mut limbs = picked.limbs().map(U64x8::to_array);
+        let mut limbs = picked.coordinates().map(|wide| wide.0.map(U64s::to_array));
         for (to, (group, from)) in lanes.enumerate() {
-            for (limb, register) in limbs.iter_mut().zip(group.limbs()) {
-                limb[to] = register.to_array()[from];
+            for (limbs, wide) in limbs.iter_mut().zip(group.coordinates()) {
+                limbs.iter_mut().zip(&wide.0).for_each(|(limb, register)| limb[to] = register.to_array()[from]);
             }
         }
-        for (wide, limbs) in
-            [&mut picked.x, &mut picked.y, &mut picked.z, &mut picked.t].into_iter().zip(limbs.chunks(5))
-        {
-            wide.0.iter_mut().zip(limbs).for_each(|(register, limb)| *register = U64x8::load(proof, limb));
+        for (wide, limbs) in [&mut picked.x, &mut picked.y, &mut picked.z, &mut picked.t].into_iter().zip(&limbs) {
+            wide.0.iter_mut().zip(limbs).for_each(|(register, limb)| *register = U64s::load(proof, limb));
         }
         picked
     }
 
-    fn limbs(&self) -> [U64x8; 20] {
-        let [x, y, z, t] = [&self.x.0, &self.y.0, &self.z.0, &self.t.0];
-        std::array::from_fn(|limb| [x, y, z, t][limb / 5][limb % 5])
+    fn coordinates(&self) -> [&Wide; 4] {
+        [&self.x, &self.y, &self.z, &self.t]
     }
 
     /// Overwrites the coordinates.
     pub(crate) fn clear(&mut self) {
-        [&mut self.x, &mut self.y, &mut self.z, &mut self.t].into_iter().for_each(|wide| wide.0.zeroize());
+        [&mut self.x, &mut self.y, &mut self.z, &mut self.t].into_iter().for_each(Zeroize::zeroize);
     }
 
     #[inline(always)]
@@ -125,7 +123,7 @@ impl Extended {
 
     #[inline(always)]
     pub(super) fn addend(&self) -> Addend {
-        let d2 = Field::constant(self.x.0[0].proof(), &D2);
+        let d2 = Field::constant(self.x.proof(), &D2);
         Addend {
             y_plus_x: self.y.add(&self.x).carry(),
             y_minus_x: self.y.sub(&self.x).carry(),
@@ -141,7 +139,7 @@ impl Extended {
 
     #[inline(always)]
     pub(super) fn plus(&self, addend: &Addend) -> Extended {
-        add(&self.augend(), addend, 0).extended()
+        add(&self.augend(), addend, Mask::none(self.x.proof())).extended()
     }
 
     /// The sum, lane by lane.
@@ -153,7 +151,7 @@ impl Extended {
     /// `self - other`, lane by lane.
     #[inline(always)]
     pub(super) fn sub(&self, other: &Extended) -> Extended {
-        add(&self.augend(), &other.addend(), Mask::MAX).extended()
+        add(&self.augend(), &other.addend(), Mask::all(self.x.proof())).extended()
     }
 }
 
@@ -215,7 +213,7 @@ pub(super) fn add(p: &Augend, q: &Addend, negative: Mask) -> Completed {
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-pub(super) fn identity_augend(t: Avx512) -> Augend {
+pub(super) fn identity_augend(t: Instructions) -> Augend {
     let (one, zero) = (Field::one(t), Field::zero(t));
     Augend { y_plus_x: one, y_minus_x: one, z: one, t: zero }
 }
@@ -243,7 +241,7 @@ fn table(p: &Extended) -> Table {
 /// `|digit| * P`, the identity for 0, and the lanes whose digit is negative: every entry is read, under a mask.
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn select(table: &Table, digit: U64x8) -> (Addend, Mask) {
+fn select(table: &Table, digit: U64s) -> (Addend, Mask) {
     let t = digit.proof();
     let magnitude = digit.magnitude();
     let (one, two, zero) = (Field::one(t), Field::two(t), Field::zero(t));
@@ -251,7 +249,7 @@ fn select(table: &Table, digit: U64x8) -> (Addend, Mask) {
     let mut multiple = 0;
     while multiple < 8 {
         let entry = &table.0[multiple];
-        let mask = magnitude.equals(U64x8::splat(t, multiple as u64 + 1));
+        let mask = magnitude.equals(U64s::splat(t, multiple as u64 + 1));
         chosen = Addend {
             y_plus_x: chosen.y_plus_x.blend(mask, &entry.y_plus_x),
             y_minus_x: chosen.y_minus_x.blend(mask, &entry.y_minus_x),
@@ -263,9 +261,9 @@ fn select(table: &Table, digit: U64x8) -> (Addend, Mask) {
     (chosen, digit.highest_bits())
 }
 
-with_avx512! {
+with_instructions! {
     /// `k_i * P_i` in lane i; `digits[j]` holds digit j of every lane's scalar. Constant time.
-    pub(crate) fn multiply(digits: &[U64x8; DIGITS], p: &Extended) -> Extended {
+    pub(crate) fn multiply(digits: &[U64s; DIGITS], p: &Extended) -> Extended {
         let t = digits[0].proof();
         let table = table(p);
         let (entry, negative) = select(&table, digits[DIGITS - 1]);
@@ -273,23 +271,27 @@ with_avx512! {
         let mut place = DIGITS - 1;
         while place > 0 {
             place -= 1;
-            // the last doubling of four gives what an addition takes, the others what a doubling takes
-            let twice = double(&sum.projective());
-            let twice = double(&twice.projective());
-            let twice = double(&twice.projective());
-            let augend = double(&twice.projective()).augend();
+            if WRITTEN_OUT {
+                sum = double(&double(&double(&double(&sum.projective()).projective()).projective()).projective());
+            } else {
+                let mut doublings = 0;
+                while doublings < 4 {
+                    sum = double(&sum.projective());
+                    doublings += 1;
+                }
+            }
             let (entry, negative) = select(&table, digits[place]);
-            sum = add(&augend, &entry, negative);
+            sum = add(&sum.augend(), &entry, negative);
         }
         sum.extended()
     }
 }
 
-with_avx512! {
+with_instructions! {
     /// Lane by lane, the sum over groups g of `weight * P` for weights below 2^128; `digits[33 g + j]` holds digit j of group g.
     ///
     /// Doublings are shared by all points of a run of groups (Straus), so a point costs 33 additions and its table.
-    pub(crate) fn weighted_sum(proof: Avx512, digits: &[U64x8], points: &[Extended]) -> Extended {
+    pub(crate) fn weighted_sum(proof: Instructions, digits: &[U64s], points: &[Extended]) -> Extended {
         debug_assert_eq!(digits.len(), points.len() * WEIGHT_DIGITS);
         let mut total = Extended::identity(proof);
         for (points, digits) in points.chunks(GROUPS_AT_ONCE).zip(digits.chunks(GROUPS_AT_ONCE * WEIGHT_DIGITS)) {
@@ -321,33 +323,33 @@ with_avx512! {
 }
 
 /// The digits of one scalar below 2^255 for every lane. The scalar is secret: recoding has no branch.
-pub(crate) fn shared_digits(proof: Avx512, scalar: &[u8; 32]) -> Zeroizing<[U64x8; DIGITS]> {
+pub(crate) fn shared_digits(proof: Instructions, scalar: &[u8; 32]) -> Zeroizing<[U64s; DIGITS]> {
     let digits = radix_16(scalar);
-    let mut lanes = Zeroizing::new([U64x8::zero(proof); DIGITS]);
+    let mut lanes = Zeroizing::new([U64s::zero(proof); DIGITS]);
     for (lane, digit) in lanes.iter_mut().zip(digits.iter()) {
-        *lane = U64x8::splat(proof, i64::from(*digit).cast_unsigned());
+        *lane = U64s::splat(proof, i64::from(*digit).cast_unsigned());
     }
     lanes
 }
 
-/// The digits of eight scalars below 2^255, one a lane.
-pub(crate) fn lane_digits(proof: Avx512, scalars: &[[u8; 32]; 8]) -> Zeroizing<[U64x8; DIGITS]> {
-    let mut rows = Zeroizing::new([[0u64; 8]; DIGITS]);
+/// The digits of scalars below 2^255, one a lane.
+pub(crate) fn lane_digits(proof: Instructions, scalars: &[[u8; 32]; LANES]) -> Zeroizing<[U64s; DIGITS]> {
+    let mut rows = Zeroizing::new([[0u64; LANES]; DIGITS]);
     for (lane, scalar) in scalars.iter().enumerate() {
         for (row, digit) in rows.iter_mut().zip(radix_16(scalar).iter()) {
             row[lane] = i64::from(*digit).cast_unsigned();
         }
     }
-    let mut lanes = Zeroizing::new([U64x8::zero(proof); DIGITS]);
+    let mut lanes = Zeroizing::new([U64s::zero(proof); DIGITS]);
     for (lane, row) in lanes.iter_mut().zip(rows.iter()) {
-        *lane = U64x8::load(proof, row);
+        *lane = U64s::load(proof, row);
     }
     lanes
 }
 
-/// The 33 digits of eight public weights below 2^128.
-pub(crate) fn weight_digits(proof: Avx512, weights: &[u128; 8]) -> [U64x8; WEIGHT_DIGITS] {
-    let mut rows = [[0u64; 8]; WEIGHT_DIGITS];
+/// The 33 digits of public weights below 2^128, one a lane.
+pub(crate) fn weight_digits(proof: Instructions, weights: &[u128; LANES]) -> [U64s; WEIGHT_DIGITS] {
+    let mut rows = [[0u64; LANES]; WEIGHT_DIGITS];
     for (lane, weight) in weights.iter().enumerate() {
         let mut scalar = [0; 32];
         scalar[..16].copy_from_slice(&weight.to_le_bytes());
@@ -355,7 +357,7 @@ pub(crate) fn weight_digits(proof: Avx512, weights: &[u128; 8]) -> [U64x8; WEIGH
             row[lane] = i64::from(*digit).cast_unsigned();
         }
     }
-    rows.map(|row| U64x8::load(proof, &row))
+    rows.map(|row| U64s::load(proof, &row))
 }
 
 /// Signed digits in [-8, 8) of a scalar below 2^255, the last one in [0, 8].
@@ -373,14 +375,14 @@ fn radix_16(scalar: &[u8; 32]) -> Zeroizing<[i8; DIGITS]> {
     digits
 }
 
-with_avx512! {
+with_instructions! {
     /// The sum, lane by lane.
     pub(crate) fn sum(a: &Extended, b: &Extended) -> Extended {
         a.add(b)
     }
 }
 
-with_avx512! {
+with_instructions! {
     /// The difference, lane by lane.
     pub(crate) fn difference(a: &Extended, b: &Extended) -> Extended {
         a.sub(b)

@@ -1,9 +1,9 @@
-//! Multiples of one public base by eight secret scalars at a time: 51 additions and no doubling.
+//! Multiples of one public base by secret scalars, one a lane: 51 additions and no doubling.
 //!
 //! - **Place**: C1 = s*G, s*Y and s*K_Y of a query; the blindings of commitments
 //! - **Shapes**: m windows of 5 bits, each with the 16 odd multiples 1, 3, .. 31 of `2^(5 i) * base/2`, 1,920 bytes; scalars below
 //!   2^(5 m - 1): 51 windows for any scalar ([`FULL`]), 7 for a committed value ([`SMALL`])
-//! - **Security**: a digit is looked up by a permutation of two registers, so no address depends on it; sign by mask. Constant time
+//! - **Security**: a digit is looked up by permutations of two registers, so no address depends on it; sign by mask. Constant time
 //! - **Source**: SPEED.md, "The vertical kernel"; Hisil et al. 2008, madd-2008-hwcd-3
 //!
 //! # Why half the base, and one entry more
@@ -18,19 +18,19 @@ use zeroize::Zeroizing;
 
 use super::edwards::Extended;
 use super::field::{D2, Field, Wide};
+use super::limbs::LIMBS;
 use super::ristretto;
-use super::simd::{Avx512, U64x8, with_avx512};
+use super::simd::{Instructions, LANES, Sixteen, U64s, with_instructions};
 
 /// Windows for scalars below 2^254.
-pub(crate) const FULL: usize = 51;
+pub(super) const FULL: usize = 51;
 /// Windows for scalars below 2^34.
-pub(crate) const SMALL: usize = 7;
+pub(super) const SMALL: usize = 7;
 const WINDOW_BITS: usize = 5;
 const ENTRIES: usize = 16;
-const LIMBS: usize = 5;
 
-/// One window: Y+X, Y-X and 2d*T of 16 affine multiples, limb by limb, entries 0 to 7 and 8 to 15 in a register each.
-type Window = [[U64x8; 2]; 3 * LIMBS];
+/// One window: Y+X, Y-X and 2d*T of 16 affine multiples, limb by limb.
+type Window = [[Sixteen; LIMBS]; 3];
 
 /// The table of one public base.
 pub(crate) struct FixedBase {
@@ -48,9 +48,21 @@ struct Sum {
     t: Field,
 }
 
+impl Instructions {
+    /// A table for any scalar.
+    pub(crate) fn base(self, base: &RistrettoPoint) -> FixedBase {
+        FixedBase::new(self, base, FULL)
+    }
+
+    /// A table for scalars below 2^34.
+    pub(crate) fn small_base(self, base: &RistrettoPoint) -> FixedBase {
+        FixedBase::new(self, base, SMALL)
+    }
+}
+
 impl FixedBase {
     /// The table of `base`; about 2 ms for [`FULL`].
-    pub(crate) fn new(proof: Avx512, base: &RistrettoPoint, windows: usize) -> FixedBase {
+    pub(super) fn new(proof: Instructions, base: &RistrettoPoint, windows: usize) -> FixedBase {
         // a quarter: encoding doubles
         let quarter = Scalar::from(4u8).invert() * base;
         let mut multiples = Vec::with_capacity(windows * ENTRIES);
@@ -71,20 +83,24 @@ impl FixedBase {
         encodings.push((-(quarter + quarter)).compress().0);
         let decoded = ristretto::decode_all(proof, &encodings).expect("encoded above");
         let affine = niels(proof, &decoded);
-        let start = ristretto::decode_all(proof, &[encodings[windows * ENTRIES]; 8]).expect("encoded above")[0];
+        let start = ristretto::decode_all(proof, &[encodings[windows * ENTRIES]; LANES]).expect("encoded above")[0];
         let windows = affine[..windows * ENTRIES].chunks(ENTRIES).map(|entries| arrange(proof, entries)).collect();
         FixedBase { windows, start }
     }
 
-    /// `v_i * B` for eight scalars below 2^(5 m - 1), constant time.
-    pub(crate) fn multiply(&self, scalars: &[[u8; 32]; 8]) -> Extended {
-        let digits = digits(self.start.x.0[0].proof(), scalars, self.windows.len());
+    pub(super) fn proof(&self) -> Instructions {
+        self.start.x.proof()
+    }
+
+    /// `v_i * B` for scalars below 2^(5 m - 1), constant time.
+    pub(super) fn multiply(&self, scalars: &[[u8; 32]; LANES]) -> Extended {
+        let digits = digits(self.proof(), scalars, self.windows.len());
         accumulate(&self.start, &self.windows, digits.as_slice())
     }
 }
 
-with_avx512! {
-    fn accumulate(start: &Extended, windows: &[Window], digits: &[U64x8]) -> Extended {
+with_instructions! {
+    fn accumulate(start: &Extended, windows: &[Window], digits: &[U64s]) -> Extended {
         let mut sum = Sum {
             y_plus_x: start.y.add(&start.x).carry(),
             y_minus_x: start.y.sub(&start.x).carry(),
@@ -105,23 +121,13 @@ with_avx512! {
 /// The sum with entry `|2c - 31|`, subtracted where c < 16: X, Y, Z, T.
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn add_entry(p: &Sum, window: &Window, c: U64x8) -> [Wide; 4] {
+fn add_entry(p: &Sum, window: &Window, c: U64s) -> [Wide; 4] {
     let t = c.proof();
-    let negative = c.disjoint(U64x8::splat(t, 16));
+    let negative = c.disjoint(U64s::splat(t, 16));
     // c - 16 where positive, 15 - c where negative
-    let index = c.blend(negative, U64x8::splat(t, 31).sub(c)).and(U64x8::splat(t, 15));
-    macro_rules! entry {
-        ($at:expr) => {
-            Field([
-                U64x8::permute(window[$at][0], index, window[$at][1]),
-                U64x8::permute(window[$at + 1][0], index, window[$at + 1][1]),
-                U64x8::permute(window[$at + 2][0], index, window[$at + 2][1]),
-                U64x8::permute(window[$at + 3][0], index, window[$at + 3][1]),
-                U64x8::permute(window[$at + 4][0], index, window[$at + 4][1]),
-            ])
-        };
-    }
-    let (y_plus_x, y_minus_x, t2d) = (entry!(0), entry!(LIMBS), entry!(2 * LIMBS));
+    let index = c.blend(negative, U64s::splat(t, 31).sub(c)).and(U64s::splat(t, 15));
+    let [y_plus_x, y_minus_x, t2d] =
+        [look_up(&window[0], index), look_up(&window[1], index), look_up(&window[2], index)];
     let a = p.y_minus_x.mul(&y_minus_x.blend(negative, &y_plus_x));
     let b = p.y_plus_x.mul(&y_plus_x.blend(negative, &y_minus_x));
     let c = p.t.mul(&t2d);
@@ -134,10 +140,22 @@ fn add_entry(p: &Sum, window: &Window, c: U64x8) -> [Wide; 4] {
     [e.mul(&f), g.mul(&h), f.mul(&g), e.mul(&h)]
 }
 
+#[inline(always)]
+#[allow(clippy::inline_always)] // see `simd`
+fn look_up(table: &[Sixteen; LIMBS], index: U64s) -> Field {
+    let mut entry = [index; LIMBS];
+    let mut limb = 0;
+    while limb < LIMBS {
+        entry[limb] = table[limb].look_up(index);
+        limb += 1;
+    }
+    Field(entry)
+}
+
 /// `c_i` of `v + 2^(5m-1)`, digit by digit, lane by lane; what lies beyond the windows is 0.
-fn digits(proof: Avx512, scalars: &[[u8; 32]; 8], windows: usize) -> Zeroizing<[U64x8; FULL]> {
+fn digits(proof: Instructions, scalars: &[[u8; 32]; LANES], windows: usize) -> Zeroizing<[U64s; FULL]> {
     let (top_word, top_bit) = ((windows * WINDOW_BITS - 1) / 64, (windows * WINDOW_BITS - 1) % 64);
-    let mut rows = Zeroizing::new([[0u64; 8]; FULL]);
+    let mut rows = Zeroizing::new([[0u64; LANES]; FULL]);
     for (lane, scalar) in scalars.iter().enumerate() {
         // one word more, so that a window that ends at bit 255 reads a neighbour
         let mut words = Zeroizing::new([0u64; 5]);
@@ -153,33 +171,33 @@ fn digits(proof: Avx512, scalars: &[[u8; 32]; 8], windows: usize) -> Zeroizing<[
             row[lane] = (both >> shift) as u64 & 31;
         }
     }
-    let mut lanes = Zeroizing::new([U64x8::zero(proof); FULL]);
+    let mut lanes = Zeroizing::new([U64s::zero(proof); FULL]);
     for (lane, row) in lanes.iter_mut().zip(rows.iter()) {
-        *lane = U64x8::load(proof, row);
+        *lane = U64s::load(proof, row);
     }
     lanes
 }
 
 /// Limbs of Y+X, Y-X, 2d*T of each decoded (affine) point, in order; canonical.
-fn niels(proof: Avx512, decoded: &[Extended]) -> Vec<[[u64; LIMBS]; 3]> {
-    let mut points = Vec::with_capacity(decoded.len() * 8);
-    for eight in decoded {
-        let limbs = niels_limbs(proof, eight);
-        for lane in 0..8 {
+fn niels(proof: Instructions, decoded: &[Extended]) -> Vec<[[u64; LIMBS]; 3]> {
+    let mut points = Vec::with_capacity(decoded.len() * LANES);
+    for group in decoded {
+        let limbs = niels_limbs(proof, group);
+        for lane in 0..LANES {
             points.push(limbs.map(|field| field.map(|limb| limb[lane])));
         }
     }
     points
 }
 
-with_avx512! {
-    fn niels_limbs(proof: Avx512, p: &Extended) -> [[[u64; 8]; LIMBS]; 3] {
+with_instructions! {
+    fn niels_limbs(proof: Instructions, p: &Extended) -> [[[u64; LANES]; LIMBS]; 3] {
         let fields = [
             p.y.add(&p.x).carry(),
             p.y.sub(&p.x).carry(),
             p.t.carry().times(&Field::constant(proof, &D2)),
         ];
-        let mut limbs = [[[0; 8]; LIMBS]; 3];
+        let mut limbs = [[[0; LANES]; LIMBS]; 3];
         for (field, limbs) in fields.iter().zip(&mut limbs) {
             for (register, limb) in field.canonical().iter().zip(limbs) {
                 *limb = register.to_array();
@@ -189,16 +207,11 @@ with_avx512! {
     }
 }
 
-fn arrange(proof: Avx512, entries: &[[[u64; LIMBS]; 3]]) -> Window {
-    let mut window = [[U64x8::zero(proof); 2]; 3 * LIMBS];
-    for (at, pair) in window.iter_mut().enumerate() {
-        for (half, register) in pair.iter_mut().enumerate() {
-            let mut lanes = [0; 8];
-            for (lane, entry) in lanes.iter_mut().zip(&entries[half * 8..]) {
-                *lane = entry[at / LIMBS][at % LIMBS];
-            }
-            *register = U64x8::load(proof, &lanes);
-        }
-    }
-    window
+fn arrange(proof: Instructions, entries: &[[[u64; LIMBS]; 3]]) -> Window {
+    std::array::from_fn(|field| {
+        std::array::from_fn(|limb| {
+            let numbers: [u64; ENTRIES] = std::array::from_fn(|entry| entries[entry][field][limb]);
+            Sixteen::new(proof, &numbers)
+        })
+    })
 }

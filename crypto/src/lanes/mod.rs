@@ -1,36 +1,43 @@
-//! Eight points at a time: ristretto255 and SHA-512 in the eight 64-bit lanes of AVX-512 registers, products by IFMA.
+//! Many points at a time: ristretto255 and SHA-512 in the 64-bit lanes of vector registers, by two kernels of one source.
 //!
-//! - **Place**: under `points` and `sha512`, which choose between this and dalek once (`kernel`) and give the same bytes either way
+//! - **Place**: under `crate::points` and `crate::sha512`, which choose between these and dalek once (`kernel`) and give the same
+//!   bytes in any case
 //! - **Shapes**: one lane, one point or message; the same operation in all
-//! - **Invariants**: limb bounds by type ([`field`]); instructions by proof ([`simd::Avx512`])
+//! - **Invariants**: limb bounds by type (`field`) and by kernel (`limbs`); instructions by proof (`simd::Instructions`)
 //! - **Security**: no secret reaches a branch or an address: digits select by masks over whole tables or by permutations of
-//!   registers. Digits, tables of multiples and [`Points`](crate::points) are cleared; copies in registers and spills are not.
-//!   `cargo run --release -p riskveil-tests --bin timing -- kernel` compares the times of fixed and random scalars
+//!   registers. Digits, tables of multiples and points are cleared; copies in registers and spills are not.
+//!   `cargo run --release -p riskveil-crypto --example constant_time` compares the times of fixed and random scalars
 //! - **Source**: specs/performance.md; SPEED.md, "The vertical kernel"; ADR 0009
-//! - **Deviations**: none in results. A four-lane AVX2 kernel was measured and not kept: ADR 0009
+//! - **Deviations**: none in results
 //!
-//! `unsafe` is used in [`simd`] alone, for instructions and for calls of functions compiled with them; its macros state why.
+//! `unsafe` is used in the two `simd` alone, for instructions and for calls of functions compiled with them; their macros state why.
+//!
+//! A function is compiled with the instructions it is written for, so it cannot be generic over them: the files of this folder are
+//! modules of both kernels, compiled once in each, over a `simd` and a `limbs` of the same items.
 //!
 //! ```text
-//! simd       registers, and the proof that they exist
-//! field      modulo 2^255 - 19: Field multiplies, Wide adds
-//! edwards    doubling, addition, k*P, sum of few w*P
-//! bucket_sum sum of many w*P
-//! fixed_base s*B for a public B
-//! ristretto  decode, encode, double and encode, map
-//! sha512     eight messages
+//! avx512/simd, avx2/simd     registers, masks, and the proof that they exist
+//! avx512/limbs, avx2/limbs   modulo 2^255 - 19: radix, bounds, products, carries
+//!                                                                                compiled in both:
+//! field                      Field multiplies, Wide adds; roots and inverses
+//! edwards                    doubling, addition, k*P, sum of few w*P
+//! bucket_sum                 sum of many w*P
+//! fixed_base                 s*B for a public B
+//! ristretto                  decode, encode, double and encode, map
+//! points                     any number of points
+//! sha512, hmac               a message or a key a lane
 //! ```
 #![allow(unsafe_code)] // see `simd`
 
-pub(crate) mod bucket_sum;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod differential;
-pub(crate) mod edwards;
-mod field;
-pub(crate) mod fixed_base;
-pub(crate) mod ristretto;
-pub(crate) mod sha512;
-pub(crate) mod simd;
+pub(crate) mod avx2;
+pub(crate) mod avx512;
 
-#[cfg(test)]
-mod tests;
+/// Runs a fuzzer's program by both kernels and by dalek; nothing where the processor has neither.
+///
+/// # Panics
+/// Where they differ.
+#[cfg(fuzzing)]
+pub fn differential(data: &[u8]) {
+    avx512::differential::compare(data);
+    avx2::differential::compare(data);
+}

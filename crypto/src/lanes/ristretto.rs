@@ -1,6 +1,6 @@
-//! ristretto255 in eight lanes: decoding, encoding, encoding of doubles in batches, and the map from uniform bytes.
+//! ristretto255 in lanes: decoding, encoding, encoding of doubles in batches, and the map from uniform bytes.
 //!
-//! - **Shapes**: encodings of 32 bytes, uniform strings of 64; a slice is padded with the identity to a multiple of eight
+//! - **Shapes**: encodings of 32 bytes, uniform strings of 64; a slice is padded with the identity to a multiple of [`LANES`]
 //! - **Invariants**: results are those of RFC 9496 to the byte, whatever coordinates a point came with
 //! - **Security**: constant time in points and uniform bytes; whether an encoding is valid, and where the first invalid one
 //!   stands, is public
@@ -10,13 +10,13 @@ use super::edwards::Extended;
 use super::field::{
     D, D_MINUS_ONE_SQ, Field, INVSQRT_A_MINUS_D, ONE_MINUS_D_SQ, SQRT_AD_MINUS_ONE, SQRT_M1, Wide, sqrt_ratio_i,
 };
-use super::simd::{Avx512, Mask, U64x8, with_avx512};
+use super::simd::{Instructions, LANES, Mask, U64s, with_instructions};
 
-/// Groups of eight decoded, encoded or mapped side by side: their exponentiations hide each other's latency.
+/// Groups decoded, encoded or mapped side by side: their exponentiations hide each other's latency.
 const SIDE_BY_SIDE: usize = 2;
 
-/// Eight encodings.
-pub(super) type Encodings = [[u8; 32]; 8];
+/// An encoding a lane.
+pub(super) type Encodings = [[u8; 32]; LANES];
 
 /// An encoding that RFC 9496 does not decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +29,15 @@ pub(crate) struct Undecodable {
 ///
 /// # Errors
 /// [`Undecodable`].
-pub(crate) fn decode_all(proof: Avx512, encodings: &[[u8; 32]]) -> Result<Vec<Extended>, Undecodable> {
-    let groups = encodings.len().div_ceil(8);
+pub(crate) fn decode_all(proof: Instructions, encodings: &[[u8; 32]]) -> Result<Vec<Extended>, Undecodable> {
+    let groups = encodings.len().div_ceil(LANES);
     let mut points = Vec::with_capacity(groups);
-    for (run, encodings) in encodings.chunks(8 * SIDE_BY_SIDE).enumerate() {
-        let mut padded = [[[0; 32]; 8]; SIDE_BY_SIDE];
+    for (run, encodings) in encodings.chunks(LANES * SIDE_BY_SIDE).enumerate() {
+        let mut padded = [[[0; 32]; LANES]; SIDE_BY_SIDE];
         padded.as_flattened_mut()[..encodings.len()].copy_from_slice(encodings);
         for (group, (valid, point)) in decode(proof, &padded).iter().enumerate() {
-            if *valid != Mask::MAX {
-                let lane = valid.trailing_ones() as usize;
-                return Err(Undecodable { at: (run * SIDE_BY_SIDE + group) * 8 + lane });
+            if let Some(lane) = valid.to_array().iter().position(|valid| !valid) {
+                return Err(Undecodable { at: (run * SIDE_BY_SIDE + group) * LANES + lane });
             }
             if points.len() < groups {
                 points.push(*point);
@@ -50,7 +49,7 @@ pub(crate) fn decode_all(proof: Avx512, encodings: &[[u8; 32]]) -> Result<Vec<Ex
 
 /// Encodes the first `count` points.
 pub(crate) fn encode_all(points: &[Extended], count: usize) -> Vec<[u8; 32]> {
-    let mut encodings = Vec::with_capacity(points.len() * 8);
+    let mut encodings = Vec::with_capacity(points.len() * LANES);
     let (pairs, last) = points.as_chunks::<SIDE_BY_SIDE>();
     for pair in pairs {
         encodings.extend_from_slice(encode_pair(pair).as_flattened());
@@ -62,9 +61,9 @@ pub(crate) fn encode_all(points: &[Extended], count: usize) -> Vec<[u8; 32]> {
     encodings
 }
 
-/// Encodes `2 * P` for the first `count` points, with one inversion for eight lanes of all.
-pub(crate) fn double_and_encode_all(proof: Avx512, points: &[Extended], count: usize) -> Vec<[u8; 32]> {
-    let mut encodings = vec![[[0; 32]; 8]; points.len()];
+/// Encodes `2 * P` for the first `count` points, with one inversion for each lane of all.
+pub(crate) fn double_and_encode_all(proof: Instructions, points: &[Extended], count: usize) -> Vec<[u8; 32]> {
+    let mut encodings = vec![[[0; 32]; LANES]; points.len()];
     double_and_encode(proof, points, &mut encodings);
     let mut encodings = encodings.into_flattened();
     encodings.truncate(count);
@@ -72,10 +71,10 @@ pub(crate) fn double_and_encode_all(proof: Avx512, points: &[Extended], count: u
 }
 
 /// The element of each uniform string.
-pub(crate) fn map_all(proof: Avx512, uniform: &[[u8; 64]]) -> Vec<Extended> {
-    let mut points = Vec::with_capacity(uniform.len().div_ceil(8));
-    for uniform in uniform.chunks(8) {
-        let mut padded = [[0; 64]; 8];
+pub(crate) fn map_all(proof: Instructions, uniform: &[[u8; 64]]) -> Vec<Extended> {
+    let mut points = Vec::with_capacity(uniform.len().div_ceil(LANES));
+    for uniform in uniform.chunks(LANES) {
+        let mut padded = [[0; 64]; LANES];
         padded[..uniform.len()].copy_from_slice(uniform);
         points.push(map(proof, &padded));
     }
@@ -87,21 +86,21 @@ pub(crate) fn equal(a: &Extended, b: &Extended) -> Mask {
     equal_lanes(a, b)
 }
 
-with_avx512! {
+with_instructions! {
     fn equal_lanes(a: &Extended, b: &Extended) -> Mask {
         let (ax, ay, bx, by) = (a.x.carry(), a.y.carry(), b.x.carry(), b.y.carry());
         let first = ax.mul(&by).sub(&ay.mul(&bx)).carry().is_zero();
         let second = ay.mul(&by).sub(&ax.mul(&bx)).carry().is_zero();
-        first | second
+        first.or(second)
     }
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn load_words(t: Avx512, encodings: &Encodings) -> [U64x8; 4] {
-    let mut words = [[0u64; 8]; 4];
+fn load_words(t: Instructions, encodings: &Encodings) -> [U64s; 4] {
+    let mut words = [[0u64; LANES]; 4];
     let mut lane = 0;
-    while lane < 8 {
+    while lane < LANES {
         let (chunks, _) = encodings[lane].as_chunks::<8>();
         words[0][lane] = u64::from_le_bytes(chunks[0]);
         words[1][lane] = u64::from_le_bytes(chunks[1]);
@@ -109,16 +108,16 @@ fn load_words(t: Avx512, encodings: &Encodings) -> [U64x8; 4] {
         words[3][lane] = u64::from_le_bytes(chunks[3]);
         lane += 1;
     }
-    [U64x8::load(t, &words[0]), U64x8::load(t, &words[1]), U64x8::load(t, &words[2]), U64x8::load(t, &words[3])]
+    [U64s::load(t, &words[0]), U64s::load(t, &words[1]), U64s::load(t, &words[2]), U64s::load(t, &words[3])]
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
-fn store_words(words: &[U64x8; 4]) -> Encodings {
+fn store_words(words: &[U64s; 4]) -> Encodings {
     let words = [words[0].to_array(), words[1].to_array(), words[2].to_array(), words[3].to_array()];
-    let mut encodings = [[0; 32]; 8];
+    let mut encodings = [[0; 32]; LANES];
     let mut lane = 0;
-    while lane < 8 {
+    while lane < LANES {
         let (chunks, _) = encodings[lane].as_chunks_mut::<8>();
         chunks[0] = words[0][lane].to_le_bytes();
         chunks[1] = words[1][lane].to_le_bytes();
@@ -129,25 +128,23 @@ fn store_words(words: &[U64x8; 4]) -> Encodings {
     encodings
 }
 
-with_avx512! {
-    fn decode(proof: Avx512, encodings: &[Encodings; SIDE_BY_SIDE]) -> [(Mask, Extended); SIDE_BY_SIDE] {
+with_instructions! {
+    fn decode(proof: Instructions, encodings: &[Encodings; SIDE_BY_SIDE]) -> [(Mask, Extended); SIDE_BY_SIDE] {
         let one = Field::one(proof);
         let one_wide = Wide::one(proof);
         let d = Field::constant(proof, &D);
         let zero = Field::zero(proof);
         let (mut s, mut u1, mut u2) = ([zero; SIDE_BY_SIDE], [zero; SIDE_BY_SIDE], [zero; SIDE_BY_SIDE]);
         let (mut v, mut v_u2_sqr) = ([zero; SIDE_BY_SIDE], [zero; SIDE_BY_SIDE]);
-        let mut canonical = [0; SIDE_BY_SIDE];
+        let mut canonical = [Mask::all(proof); SIDE_BY_SIDE];
         let mut i = 0;
         while i < SIDE_BY_SIDE {
             let words = load_words(proof, &encodings[i]);
             s[i] = Field::from_words(&words);
             let own = s[i].as_words();
-            canonical[i] = own[0].equals(words[0])
-                & own[1].equals(words[1])
-                & own[2].equals(words[2])
-                & own[3].equals(words[3])
-                & words[0].disjoint(U64x8::splat(proof, 1));
+            let same_low = own[0].equals(words[0]).and(own[1].equals(words[1]));
+            let same_high = own[2].equals(words[2]).and(own[3].equals(words[3]));
+            canonical[i] = same_low.and(same_high).and(words[0].disjoint(U64s::splat(proof, 1)));
             let ss = s[i].square();
             u1[i] = one_wide.sub(&ss).carry();
             u2[i] = one_wide.add(&ss).carry();
@@ -158,7 +155,7 @@ with_avx512! {
             i += 1;
         }
         let roots = sqrt_ratio_i(&[one; SIDE_BY_SIDE], &v_u2_sqr);
-        let mut decoded = [(0, Extended::identity(proof)); SIDE_BY_SIDE];
+        let mut decoded = [(Mask::none(proof), Extended::identity(proof)); SIDE_BY_SIDE];
         let mut i = 0;
         while i < SIDE_BY_SIDE {
             let (was_square, invsqrt) = roots[i];
@@ -169,7 +166,7 @@ with_avx512! {
             let y_wide = u1[i].mul(&den_y);
             let y = y_wide.carry();
             let t_wide = x.mul(&y);
-            let valid = canonical[i] & was_square & !t_wide.carry().is_negative() & !y.is_zero();
+            let valid = canonical[i].and(was_square).and(t_wide.carry().is_negative().or(y.is_zero()).not());
             decoded[i] = (valid, Extended { x: x.exact(), y: y_wide, z: one_wide, t: t_wide });
             i += 1;
         }
@@ -177,13 +174,13 @@ with_avx512! {
     }
 }
 
-with_avx512! {
+with_instructions! {
     fn encode_pair(points: &[Extended; SIDE_BY_SIDE]) -> [Encodings; SIDE_BY_SIDE] {
         encode_side_by_side(points)
     }
 }
 
-with_avx512! {
+with_instructions! {
     fn encode_one(point: &Extended) -> Encodings {
         let [encodings] = encode_side_by_side(&[*point]);
         encodings
@@ -193,7 +190,7 @@ with_avx512! {
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
 fn encode_side_by_side<const N: usize>(points: &[Extended; N]) -> [Encodings; N] {
-    let t = points[0].x.0[0].proof();
+    let t = points[0].x.proof();
     let (one, zero) = (Field::one(t), Field::zero(t));
     let sqrt_m1 = Field::constant(t, &SQRT_M1);
     let invsqrt_a_minus_d = Field::constant(t, &INVSQRT_A_MINUS_D);
@@ -207,7 +204,7 @@ fn encode_side_by_side<const N: usize>(points: &[Extended; N]) -> [Encodings; N]
         i += 1;
     }
     let roots = sqrt_ratio_i(&[one; N], &u1_u2_sqr);
-    let mut encodings = [[[0; 32]; 8]; N];
+    let mut encodings = [[[0; 32]; LANES]; N];
     let mut i = 0;
     while i < N {
         let Extended { x, y, z, t } = &points[i];
@@ -244,8 +241,8 @@ struct Halves {
     before: Field,
 }
 
-with_avx512! {
-    fn double_and_encode(proof: Avx512, points: &[Extended], encodings: &mut [Encodings]) {
+with_instructions! {
+    fn double_and_encode(proof: Instructions, points: &[Extended], encodings: &mut [Encodings]) {
         let d = Field::constant(proof, &D);
         let one = Field::one(proof);
         let mut product = one;
@@ -287,11 +284,11 @@ with_avx512! {
     }
 }
 
-with_avx512! {
-    fn map(proof: Avx512, uniform: &[[u8; 64]; 8]) -> Extended {
-        let (mut low, mut high) = ([[0; 32]; 8], [[0; 32]; 8]);
+with_instructions! {
+    fn map(proof: Instructions, uniform: &[[u8; 64]; LANES]) -> Extended {
+        let (mut low, mut high) = ([[0; 32]; LANES], [[0; 32]; LANES]);
         let mut lane = 0;
-        while lane < 8 {
+        while lane < LANES {
             low[lane].copy_from_slice(&uniform[lane][..32]);
             high[lane].copy_from_slice(&uniform[lane][32..]);
             lane += 1;
@@ -309,7 +306,7 @@ with_avx512! {
 #[inline(always)]
 #[allow(clippy::inline_always)] // see `simd`
 fn elligator(t: &[Field; 2]) -> [Extended; 2] {
-    let proof = t[0].0[0].proof();
+    let proof = t[0].proof();
     let (one, zero) = (Wide::one(proof), Field::zero(proof));
     let (d, d_wide) = (Field::constant(proof, &D), Wide::constant(proof, &D));
     let sqrt_m1 = Field::constant(proof, &SQRT_M1);

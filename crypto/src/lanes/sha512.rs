@@ -1,17 +1,20 @@
-//! SHA-512 of eight messages at a time.
+//! SHA-512 of many messages, one a lane.
 //!
-//! - **Place**: under `batch::hash`: expand_message_xmd, Finalize, HMAC and HKDF of many inputs
+//! - **Place**: under `hmac` and `crate::sha512`: expand_message_xmd, Finalize, HMAC and HKDF of many inputs
 //! - **Shapes**: messages of any length, each lane its own; lanes that are done keep their state while longer ones go on
 //! - **Security**: constant time in the messages' bytes, not in their lengths
 //! - **Source**: FIPS 180-4 sections 5.3.5 and 6.4
 
-use super::simd::{Avx512, Mask, U64x8, transpose, with_avx512};
+use zeroize::Zeroizing;
+
+use super::simd::{Instructions, LANES, Mask, REGISTER, U64s, transpose, with_instructions};
+use crate::sha512::Digests;
 
 /// Bytes of a block.
-pub(crate) const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
 
-/// The chaining value of eight messages.
-pub(crate) type State = [U64x8; 8];
+/// The chaining value of one message a lane.
+pub(super) type State = [U64s; 8];
 
 const INITIAL: [u64; 8] = [
     0x6a09_e667_f3bc_c908,
@@ -24,30 +27,58 @@ const INITIAL: [u64; 8] = [
     0x5be0_cd19_137e_2179,
 ];
 
+impl Instructions {
+    /// SHA-512 of each message.
+    pub(crate) fn digests(self, messages: &[impl AsRef<[u8]>]) -> Digests {
+        after(&initial(self), 0, messages)
+    }
+
+    /// SHA-512 of a block of zeros followed by each message.
+    pub(crate) fn digests_after_zeros(self, messages: &[impl AsRef<[u8]>]) -> Digests {
+        let mut state = initial(self);
+        absorb_block(&mut state, &[[0; BLOCK]; LANES]);
+        after(&state, BLOCK, messages)
+    }
+}
+
+/// The digests of messages that follow `absorbed` bytes in every lane of `state`.
+fn after(state: &State, absorbed: usize, messages: &[impl AsRef<[u8]>]) -> Digests {
+    let mut digests = Zeroizing::new(Vec::with_capacity(messages.len()));
+    for messages in messages.chunks(LANES) {
+        let group = Zeroizing::new(finish(state, absorbed, &group(messages)));
+        digests.extend_from_slice(&group[..messages.len()]);
+    }
+    digests
+}
+
+/// A message a lane, empty ones after the last.
+pub(super) fn group(messages: &[impl AsRef<[u8]>]) -> [&[u8]; LANES] {
+    std::array::from_fn(|lane| messages.get(lane).map_or(&[][..], AsRef::as_ref))
+}
+
 /// The initial hash value in every lane.
-pub(crate) fn initial(proof: Avx512) -> State {
-    INITIAL.map(|word| U64x8::splat(proof, word))
+pub(super) fn initial(proof: Instructions) -> State {
+    INITIAL.map(|word| U64s::splat(proof, word))
 }
 
 /// Absorbs one block a lane.
-pub(crate) fn absorb_block(state: &mut State, blocks: &[[u8; BLOCK]; 8]) {
-    compress(state, blocks, Mask::MAX);
+pub(super) fn absorb_block(state: &mut State, blocks: &[[u8; BLOCK]; LANES]) {
+    compress(state, blocks, Mask::all(state[0].proof()));
 }
 
-/// The digests of eight messages of which `absorbed` bytes, whole blocks, are in `state` already.
-pub(crate) fn finish(state: &State, absorbed: usize, rest: &[&[u8]; 8]) -> [[u8; 64]; 8] {
-    let mut state = *state;
+/// The digests of messages of which `absorbed` bytes, whole blocks, are in `state` already.
+pub(super) fn finish(state: &State, absorbed: usize, rest: &[&[u8]; LANES]) -> [[u8; 64]; LANES] {
+    let (mut state, proof) = (*state, state[0].proof());
     // 0x80 and a length of 16 bytes follow the message
     let blocks = rest.map(|message| (message.len() + 17).div_ceil(BLOCK));
     let longest = blocks.iter().copied().max().unwrap_or(0);
     for block in 0..longest {
-        let mut padded = [[0; BLOCK]; 8];
-        let mut running: Mask = 0;
+        let mut padded = [[0; BLOCK]; LANES];
+        let running = blocks.map(|of_lane| block < of_lane);
         for (lane, (message, buffer)) in rest.iter().zip(&mut padded).enumerate() {
-            if block >= blocks[lane] {
+            if !running[lane] {
                 continue;
             }
-            running |= 1 << lane;
             let at = block * BLOCK;
             let part = message.get(at..).unwrap_or_default();
             let taken = part.len().min(BLOCK);
@@ -60,37 +91,42 @@ pub(crate) fn finish(state: &State, absorbed: usize, rest: &[&[u8]; 8]) -> [[u8;
                 buffer[BLOCK - 16..].copy_from_slice(&bits.to_be_bytes());
             }
         }
-        compress(&mut state, &padded, running);
+        compress(&mut state, &padded, Mask::from_array(proof, running));
     }
     digests(&state)
 }
 
-with_avx512! {
-    fn digests(state: &State) -> [[u8; 64]; 8] {
+with_instructions! {
+    fn digests(state: &State) -> [[u8; 64]; LANES] {
         let mut words = *state;
         for word in &mut words {
             *word = word.swap_bytes();
         }
-        let mut digests = [[0; 64]; 8];
-        for (digest, row) in digests.iter_mut().zip(transpose(&words)) {
-            row.store_bytes(digest);
+        let mut digests = [[0; 64]; LANES];
+        let (parts, _) = words.as_chunks::<LANES>();
+        for (part, words) in parts.iter().enumerate() {
+            for (digest, row) in digests.iter_mut().zip(transpose(words)) {
+                let (parts, _) = digest.as_chunks_mut::<REGISTER>();
+                row.store_bytes(&mut parts[part]);
+            }
         }
         digests
     }
 }
 
-with_avx512! {
+with_instructions! {
     /// The compression function in the lanes of `running`.
-    fn compress(state: &mut State, blocks: &[[u8; BLOCK]; 8], running: Mask) {
+    fn compress(state: &mut State, blocks: &[[u8; BLOCK]; LANES], running: Mask) {
         let t = state[0].proof();
-        let mut w = [U64x8::zero(t); 16];
-        for half in 0..2 {
-            let mut rows = [U64x8::zero(t); 8];
+        let mut w = [U64s::zero(t); 16];
+        let (words_of_parts, _) = w.as_chunks_mut::<LANES>();
+        for (part, words) in words_of_parts.iter_mut().enumerate() {
+            let mut rows = [U64s::zero(t); LANES];
             for (row, block) in rows.iter_mut().zip(blocks) {
-                let (parts, _) = block.as_chunks::<64>();
-                *row = U64x8::load_bytes(t, &parts[half]);
+                let (parts, _) = block.as_chunks::<REGISTER>();
+                *row = U64s::load_bytes(t, &parts[part]);
             }
-            for (word, column) in w[8 * half..8 * half + 8].iter_mut().zip(transpose(&rows)) {
+            for (word, column) in words.iter_mut().zip(transpose(&rows)) {
                 *word = column.swap_bytes();
             }
         }
@@ -98,7 +134,7 @@ with_avx512! {
         macro_rules! round {
             ($k:expr, $w:expr) => {{
                 let sigma1 = e.rotate_right::<14>().xor3(e.rotate_right::<18>(), e.rotate_right::<41>());
-                let t1 = h.add(sigma1).add(e.choose(f, g)).add($w.add(U64x8::splat(t, $k)));
+                let t1 = h.add(sigma1).add(e.choose(f, g)).add($w.add(U64s::splat(t, $k)));
                 let sigma0 = a.rotate_right::<28>().xor3(a.rotate_right::<34>(), a.rotate_right::<39>());
                 let t2 = sigma0.add(a.majority(b, c));
                 (h, g, f, e, d, c, b, a) = (g, f, e, d.add(t1), c, b, a, t1.add(t2));

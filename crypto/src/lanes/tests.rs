@@ -1,4 +1,4 @@
-//! The kernel against dalek and sha2, at the edges of its limbs and groups, and on random inputs.
+//! A kernel against dalek and sha2, at the edges of its limbs and groups, and on random inputs.
 
 use curve25519_dalek::{
     ristretto::{CompressedRistretto, RistrettoPoint},
@@ -16,15 +16,16 @@ use super::{
     edwards::{self, Extended},
     field::{Field, Wide},
     fixed_base::{FULL, FixedBase, SMALL},
+    limbs::{self, BOUNDS, LIMBS, PLACES, WIDE_BOUND},
     ristretto, sha512,
-    simd::{Avx512, U64x8, transpose},
+    simd::{Instructions, LANES, Mask, Sixteen, U64s, transpose},
 };
 
 /// The processor's proof; none prints why nothing is tested.
-fn lanes() -> Option<Avx512> {
-    let proof = Avx512::detect();
+fn lanes() -> Option<Instructions> {
+    let proof = Instructions::detect();
     if proof.is_none() {
-        println!("this processor has no AVX-512 IFMA: the portable kernel computes, and is the one these compare with");
+        println!("this processor lacks the instructions of {}: nothing is tested", module_path!());
     }
     proof
 }
@@ -65,7 +66,7 @@ const P: [u64; 4] = [0xffff_ffff_ffff_ffed, u64::MAX, u64::MAX, 0x7fff_ffff_ffff
 
 /// Arithmetic modulo p on four words, the slow way.
 mod slow {
-    use super::P;
+    use super::{LIMBS, P, PLACES};
 
     pub(super) fn reduce(wide: [u64; 8]) -> [u64; 4] {
         // bit by bit from the top: r = 2r + bit mod p
@@ -111,11 +112,11 @@ mod slow {
         reduce(wide)
     }
 
-    /// The value of limbs of weights 2^(52 i), of which `bits` low bits count, modulo p.
-    pub(super) fn of_limbs(limbs: [u64; 5]) -> [u64; 4] {
+    /// The value of limbs, modulo p.
+    pub(super) fn of_limbs(limbs: [u64; LIMBS]) -> [u64; 4] {
         let mut wide = [0u64; 8];
         for (i, limb) in limbs.iter().enumerate() {
-            let (word, shift) = (52 * i / 64, 52 * i % 64);
+            let (word, shift) = (PLACES[i] as usize / 64, PLACES[i] % 64);
             let mut carry = u128::from(*limb) << shift;
             for slot in &mut wide[word..] {
                 carry += u128::from(*slot);
@@ -131,29 +132,31 @@ fn words_of(field: &Field, lane: usize) -> [u64; 4] {
     field.as_words().map(|word| word.to_array()[lane])
 }
 
-/// Limbs at and around every bound that a multiplicand may have, with garbage above bit 52.
-fn adversarial_limbs(rng: &mut ChaCha20Rng) -> [u64; 5] {
-    const LOW_52: u64 = (1 << 52) - 1;
-    let mut limb = |top: bool| {
-        let ends = if top {
-            [0, 1, (1 << 47) - 1, 1 << 47, (1 << 47) + (1 << 44) - 1]
-        } else {
-            [0, 1, LOW_52, LOW_52 - 18, 1 << 51]
-        };
-        let at = rng.next_u32() as usize % 6;
-        let value = ends.get(at).copied().unwrap_or_else(|| rng.next_u64() & if top { (1 << 47) - 1 } else { LOW_52 });
-        if top { value } else { value | (rng.next_u64() << 52) }
-    };
-    [limb(false), limb(false), limb(false), limb(false), limb(true)]
+/// The bits of each limb of a multiplicand that count.
+fn counted(proof: Instructions) -> [u64; LIMBS] {
+    limbs::exact(&[U64s::splat(proof, u64::MAX); LIMBS]).map(|limb| limb.to_array()[0])
 }
 
-fn exact(limbs: [u64; 5]) -> [u64; 5] {
-    const LOW_52: u64 = (1 << 52) - 1;
-    [limbs[0] & LOW_52, limbs[1] & LOW_52, limbs[2] & LOW_52, limbs[3] & LOW_52, limbs[4]]
+/// Limbs at and around every bound that a multiplicand may have, with garbage in the bits that do not count.
+fn adversarial_limbs(proof: Instructions, rng: &mut ChaCha20Rng) -> [u64; LIMBS] {
+    let counted = counted(proof);
+    std::array::from_fn(|i| {
+        let full = (1 << (PLACES[i + 1] - PLACES[i])) - 1;
+        let last = BOUNDS[i] - 1;
+        let ends = [0, 1, full - 18, full, last.min(full + 1), last, 1 << 24];
+        let at = rng.next_u32() as usize % (ends.len() + 2);
+        let value = ends.get(at).copied().unwrap_or_else(|| rng.next_u64() & full);
+        value | rng.next_u64() & !counted[i]
+    })
 }
 
-fn register(proof: Avx512, lanes: &[[u64; 5]; 8]) -> [U64x8; 5] {
-    std::array::from_fn(|limb| U64x8::load(proof, &lanes.map(|lane| lane[limb])))
+fn exact(proof: Instructions, limbs: &[u64; LIMBS]) -> [u64; LIMBS] {
+    let counted = counted(proof);
+    std::array::from_fn(|i| limbs[i] & counted[i])
+}
+
+fn register(proof: Instructions, lanes: &[[u64; LIMBS]; LANES]) -> [U64s; LIMBS] {
+    std::array::from_fn(|limb| U64s::load(proof, &lanes.map(|lane| lane[limb])))
 }
 
 #[test]
@@ -161,24 +164,25 @@ fn field_arithmetic_holds_at_every_bound_of_its_limbs() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(1);
     for _ in 0..500 {
-        let a: [[u64; 5]; 8] = std::array::from_fn(|_| adversarial_limbs(rng));
-        let b: [[u64; 5]; 8] = std::array::from_fn(|_| adversarial_limbs(rng));
+        let a: [[u64; LIMBS]; LANES] = std::array::from_fn(|_| adversarial_limbs(proof, rng));
+        let b: [[u64; LIMBS]; LANES] = std::array::from_fn(|_| adversarial_limbs(proof, rng));
         let (x, y) = (Field(register(proof, &a)), Field(register(proof, &b)));
         let (product, square) = (x.mul(&y).carry(), x.square().carry());
         let (sum, difference) = (x.exact().add(&y.exact()).carry(), x.exact().sub(&y.exact()).carry());
-        let (zeros, odd) = (x.is_zero(), x.is_negative());
-        for lane in 0..8 {
-            let (p, q) = (slow::of_limbs(exact(a[lane])), slow::of_limbs(exact(b[lane])));
+        let (zeros, odd) = (x.is_zero().to_array(), x.is_negative().to_array());
+        for lane in 0..LANES {
+            let (of_a, of_b) = (exact(proof, &a[lane]), exact(proof, &b[lane]));
+            let (p, q) = (slow::of_limbs(of_a), slow::of_limbs(of_b));
             assert_eq!(words_of(&x, lane), p);
             assert_eq!(words_of(&product, lane), slow::mul(&p, &q));
             assert_eq!(words_of(&square, lane), slow::mul(&p, &p));
-            let added: [u64; 5] = std::array::from_fn(|i| exact(a[lane])[i] + exact(b[lane])[i]);
+            let added: [u64; LIMBS] = std::array::from_fn(|i| of_a[i] + of_b[i]);
             assert_eq!(words_of(&sum, lane), slow::of_limbs(added));
             // the difference, added to the subtrahend, is the minuend
             let back = difference.exact().add(&y.exact()).carry();
             assert_eq!(words_of(&back, lane), p);
-            assert_eq!(zeros >> lane & 1 == 1, p == [0; 4]);
-            assert_eq!(odd >> lane & 1 == 1, p[0] & 1 == 1);
+            assert_eq!(zeros[lane], p == [0; 4]);
+            assert_eq!(odd[lane], p[0] & 1 == 1);
         }
     }
 }
@@ -188,8 +192,8 @@ fn sums_of_products_are_carried_up_to_their_bound() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(2);
     for _ in 0..200 {
-        let limbs: [[u64; 5]; 8] = std::array::from_fn(|lane| {
-            std::array::from_fn(|_| if lane == 0 { (1 << 61) - 1 } else { rng.next_u64() >> 3 })
+        let limbs: [[u64; LIMBS]; LANES] = std::array::from_fn(|lane| {
+            std::array::from_fn(|_| if lane == 0 { WIDE_BOUND - 1 } else { rng.next_u64() & (WIDE_BOUND - 1) })
         });
         let field = Wide(register(proof, &limbs)).carry();
         for (lane, limbs) in limbs.iter().enumerate() {
@@ -199,18 +203,18 @@ fn sums_of_products_are_carried_up_to_their_bound() {
 }
 
 #[test]
-#[should_panic(expected = "all_below")]
+#[should_panic(expected = "is_below")]
 #[cfg(debug_assertions)]
 fn a_limb_beyond_its_bound_is_found_in_debug_builds() {
-    let Some(proof) = lanes() else { panic!("all_below: nothing to test") };
-    let _ = Wide(register(proof, &[[1 << 61; 5]; 8])).carry();
+    let Some(proof) = lanes() else { panic!("is_below: nothing to test") };
+    let _ = Wide(register(proof, &[[WIDE_BOUND; LIMBS]; LANES])).carry();
 }
 
 #[test]
 fn values_of_p_and_above_are_reduced() {
     let Some(proof) = lanes() else { return };
     for above in 0..19u64 {
-        let words = [P[0] + above, P[1], P[2], P[3]].map(|word| U64x8::splat(proof, word));
+        let words = [P[0] + above, P[1], P[2], P[3]].map(|word| U64s::splat(proof, word));
         assert_eq!(words_of(&Field::from_words(&words), 3), [above, 0, 0, 0]);
     }
 }
@@ -219,11 +223,12 @@ fn values_of_p_and_above_are_reduced() {
 fn the_inverse_of_every_value_is_its_inverse_and_zero_has_none() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(3);
-    let a: [[u64; 5]; 8] = std::array::from_fn(|lane| if lane == 0 { [0; 5] } else { adversarial_limbs(rng) });
+    let a: [[u64; LIMBS]; LANES] =
+        std::array::from_fn(|lane| if lane == 0 { [0; LIMBS] } else { adversarial_limbs(proof, rng) });
     let x = Field(register(proof, &a));
     let one = x.invert().times(&x);
     for (lane, limbs) in a.iter().enumerate() {
-        let expected = u64::from(slow::of_limbs(exact(*limbs)) != [0; 4]);
+        let expected = u64::from(slow::of_limbs(exact(proof, limbs)) != [0; 4]);
         assert_eq!(words_of(&one, lane), [expected, 0, 0, 0]);
     }
 }
@@ -231,8 +236,9 @@ fn the_inverse_of_every_value_is_its_inverse_and_zero_has_none() {
 #[test]
 fn rows_become_columns() {
     let Some(proof) = lanes() else { return };
-    let rows: [[u64; 8]; 8] = std::array::from_fn(|row| std::array::from_fn(|column| (row * 8 + column) as u64));
-    let columns = transpose(&rows.map(|row| U64x8::load(proof, &row))).map(U64x8::to_array);
+    let rows: [[u64; LANES]; LANES] =
+        std::array::from_fn(|row| std::array::from_fn(|column| (row * LANES + column) as u64));
+    let columns = transpose(&rows.map(|row| U64s::load(proof, &row))).map(U64s::to_array);
     for (row, values) in rows.iter().enumerate() {
         for (column, value) in values.iter().enumerate() {
             assert_eq!(columns[column][row], *value);
@@ -240,8 +246,39 @@ fn rows_become_columns() {
     }
 }
 
+#[test]
+fn each_of_sixteen_numbers_is_looked_up_in_each_lane() {
+    let Some(proof) = lanes() else { return };
+    let numbers = std::array::from_fn(|number| u64::from(u32::MAX) - 3 * number as u64);
+    let table = Sixteen::new(proof, &numbers);
+    for first in 0..16 {
+        let index: [u64; LANES] = std::array::from_fn(|lane| (first + 5 * lane as u64) % 16);
+        let found = table.look_up(U64s::load(proof, &index)).to_array();
+        for (found, index) in found.iter().zip(index) {
+            assert_eq!(found & u64::from(u32::MAX), numbers[index as usize]);
+        }
+    }
+}
+
+#[test]
+fn masks_are_the_lanes_they_are_made_of() {
+    let Some(proof) = lanes() else { return };
+    for bits in 0..1 << LANES {
+        let lanes: [bool; LANES] = std::array::from_fn(|lane| bits >> lane & 1 == 1);
+        let mask = Mask::from_array(proof, lanes);
+        assert_eq!(mask.to_array(), lanes);
+        assert_eq!(mask.not().to_array(), lanes.map(|lane| !lane));
+        assert_eq!(mask.and(Mask::all(proof)).or(Mask::none(proof)).to_array(), lanes);
+        let (zero, least) = (U64s::zero(proof), U64s::splat(proof, 1 << 63));
+        let blended = zero.blend(mask, least);
+        assert_eq!(blended.highest_bits().to_array(), lanes);
+        assert_eq!(blended.equals(least).to_array(), lanes);
+        assert_eq!(blended.disjoint(least).not().to_array(), lanes);
+    }
+}
+
 /// Elements with every representation a decoder or a map gives, the identity among them.
-fn points(proof: Avx512, rng: &mut ChaCha20Rng, count: usize) -> (Vec<RistrettoPoint>, Vec<Extended>) {
+fn points(proof: Instructions, rng: &mut ChaCha20Rng, count: usize) -> (Vec<RistrettoPoint>, Vec<Extended>) {
     let uniform: Vec<[u8; 64]> = (0..count).map(|_| uniform(rng)).collect();
     let mapped = ristretto::map_all(proof, &uniform);
     (uniform.iter().map(RistrettoPoint::from_uniform_bytes).collect(), mapped)
@@ -265,10 +302,8 @@ fn map_encode_decode_and_double_are_dalek_s() {
             RistrettoPoint::double_and_compress_batch(&expected).into_iter().map(|point| point.0).collect();
         assert_eq!(ristretto::double_and_encode_all(proof, &mapped, count), doubled);
         assert_eq!(ristretto::double_and_encode_all(proof, &decoded, count), doubled);
-        for (group, mask) in mapped.iter().zip(&decoded).map(|(a, b)| ristretto::equal(a, b)).enumerate() {
-            let lanes = (count - group * 8).min(8);
-            assert_eq!(mask.trailing_ones().min(lanes as u32), lanes as u32);
-        }
+        let same = mapped.iter().zip(&decoded).flat_map(|(a, b)| ristretto::equal(a, b).to_array());
+        assert!(same.take(count).all(|same| same));
     }
 }
 
@@ -368,23 +403,23 @@ fn the_first_undecodable_encoding_is_named() {
 fn multiples_by_a_shared_and_by_own_scalars_are_dalek_s_at_every_edge() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(7);
-    let (mut expected, _) = points(proof, rng, 8);
-    expected[3] = RistrettoPoint::identity();
+    let (mut expected, _) = points(proof, rng, LANES);
+    expected[LANES - 1] = RistrettoPoint::identity();
     let group = ristretto::decode_all(proof, &encodings(&expected)).unwrap()[0];
     let mut scalars = edge_scalars();
     scalars.extend((0..40).map(|_| scalar(rng)));
     for k in &scalars {
         let product = edwards::multiply(&edwards::shared_digits(proof, k.as_bytes()), &group);
         let expected: Vec<RistrettoPoint> = expected.iter().map(|point| k * point).collect();
-        assert_eq!(ristretto::encode_all(&[product], 8), encodings(&expected));
+        assert_eq!(ristretto::encode_all(&[product], LANES), encodings(&expected));
         let doubles: Vec<RistrettoPoint> = expected.iter().map(|point| point + point).collect();
-        assert_eq!(ristretto::double_and_encode_all(proof, &[product], 8), encodings(&doubles));
+        assert_eq!(ristretto::double_and_encode_all(proof, &[product], LANES), encodings(&doubles));
     }
-    for own in scalars.chunks_exact(8) {
-        let bytes: [[u8; 32]; 8] = std::array::from_fn(|lane| own[lane].to_bytes());
+    for own in scalars.chunks_exact(LANES) {
+        let bytes: [[u8; 32]; LANES] = std::array::from_fn(|lane| own[lane].to_bytes());
         let product = edwards::multiply(&edwards::lane_digits(proof, &bytes), &group);
         let expected: Vec<RistrettoPoint> = own.iter().zip(&expected).map(|(k, point)| k * point).collect();
-        assert_eq!(ristretto::encode_all(&[product], 8), encodings(&expected));
+        assert_eq!(ristretto::encode_all(&[product], LANES), encodings(&expected));
     }
 }
 
@@ -393,7 +428,7 @@ fn multiples_by_a_shared_and_by_own_scalars_are_dalek_s_at_every_edge() {
 fn coordinates_that_differ_by_torsion_encode_as_one_element() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(8);
-    let (expected, group) = points(proof, rng, 8);
+    let (expected, group) = points(proof, rng, LANES);
     let one = Wide::one(proof);
     let zero = Wide::zero(proof);
     let sqrt_m1 = Wide::constant(proof, &super::field::SQRT_M1);
@@ -404,14 +439,14 @@ fn coordinates_that_differ_by_torsion_encode_as_one_element() {
     ];
     for point in &torsion {
         let moved = edwards::sum(&group[0], point);
-        assert_eq!(ristretto::encode_all(&[moved], 8), encodings(&expected));
-        assert_eq!(ristretto::equal(&moved, &group[0]), u8::MAX);
+        assert_eq!(ristretto::encode_all(&[moved], LANES), encodings(&expected));
+        assert_eq!(ristretto::equal(&moved, &group[0]).to_array(), [true; LANES]);
         let k = scalar(rng);
         let product = edwards::multiply(&edwards::shared_digits(proof, k.as_bytes()), &moved);
         let products: Vec<RistrettoPoint> = expected.iter().map(|point| k * point).collect();
-        assert_eq!(ristretto::encode_all(&[product], 8), encodings(&products));
-        assert_eq!(ristretto::encode_all(&[*point], 8), vec![[0; 32]; 8], "torsion alone is the identity");
-        assert_eq!(ristretto::double_and_encode_all(proof, &[*point], 8), vec![[0; 32]; 8]);
+        assert_eq!(ristretto::encode_all(&[product], LANES), encodings(&products));
+        assert_eq!(ristretto::encode_all(&[*point], LANES), vec![[0; 32]; LANES], "torsion alone is the identity");
+        assert_eq!(ristretto::double_and_encode_all(proof, &[*point], LANES), vec![[0; 32]; LANES]);
     }
 }
 
@@ -419,14 +454,14 @@ fn coordinates_that_differ_by_torsion_encode_as_one_element() {
 fn sums_and_differences_are_dalek_s_and_a_point_less_itself_is_the_identity() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(9);
-    let (a, first) = points(proof, rng, 8);
-    let (b, second) = points(proof, rng, 8);
+    let (a, first) = points(proof, rng, LANES);
+    let (b, second) = points(proof, rng, LANES);
     let sums: Vec<RistrettoPoint> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
     let differences: Vec<RistrettoPoint> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
-    assert_eq!(ristretto::encode_all(&[edwards::sum(&first[0], &second[0])], 8), encodings(&sums));
-    assert_eq!(ristretto::encode_all(&[edwards::difference(&first[0], &second[0])], 8), encodings(&differences));
-    assert_eq!(ristretto::encode_all(&[edwards::difference(&first[0], &first[0])], 8), vec![[0; 32]; 8]);
-    assert_eq!(ristretto::equal(&first[0], &second[0]), 0);
+    assert_eq!(ristretto::encode_all(&[edwards::sum(&first[0], &second[0])], LANES), encodings(&sums));
+    assert_eq!(ristretto::encode_all(&[edwards::difference(&first[0], &second[0])], LANES), encodings(&differences));
+    assert_eq!(ristretto::encode_all(&[edwards::difference(&first[0], &first[0])], LANES), vec![[0; 32]; LANES]);
+    assert_eq!(ristretto::equal(&first[0], &second[0]).to_array(), [false; LANES]);
 }
 
 #[test]
@@ -437,15 +472,17 @@ fn multiples_of_a_fixed_base_are_dalek_s_at_every_edge() {
         let (full, small) = (FixedBase::new(proof, &base, FULL), FixedBase::new(proof, &base, SMALL));
         let mut scalars = edge_scalars();
         scalars.extend((0..64).map(|_| scalar(rng)));
-        for scalars in scalars.chunks_exact(8) {
+        for scalars in scalars.chunks_exact(LANES) {
             let bytes = std::array::from_fn(|lane| scalars[lane].to_bytes());
             let expected: Vec<RistrettoPoint> = scalars.iter().map(|k| k * base).collect();
-            assert_eq!(ristretto::encode_all(&[full.multiply(&bytes)], 8), encodings(&expected));
+            assert_eq!(ristretto::encode_all(&[full.multiply(&bytes)], LANES), encodings(&expected));
         }
         let values = [0, 1, 30, 31, 32, u64::from(u32::MAX), (1 << 34) - 1, 1 << 33].map(Scalar::from);
-        let expected: Vec<RistrettoPoint> = values.iter().map(|k| k * base).collect();
-        let bytes = values.map(|value| value.to_bytes());
-        assert_eq!(ristretto::encode_all(&[small.multiply(&bytes)], 8), encodings(&expected));
+        for values in values.chunks_exact(LANES) {
+            let bytes = std::array::from_fn(|lane| values[lane].to_bytes());
+            let expected: Vec<RistrettoPoint> = values.iter().map(|k| k * base).collect();
+            assert_eq!(ristretto::encode_all(&[small.multiply(&bytes)], LANES), encodings(&expected));
+        }
     }
 }
 
@@ -461,12 +498,12 @@ fn weighted_sums_are_dalek_s_across_runs_of_groups() {
             *weight = edge;
         }
         let mut digits = Vec::new();
-        for weights in weights.chunks(8) {
-            let mut eight = [0; 8];
-            eight[..weights.len()].copy_from_slice(weights);
-            digits.extend(edwards::weight_digits(proof, &eight));
+        for weights in weights.chunks(LANES) {
+            let mut group = [0; LANES];
+            group[..weights.len()].copy_from_slice(weights);
+            digits.extend(edwards::weight_digits(proof, &group));
         }
-        let lanes = ristretto::encode_all(&[edwards::weighted_sum(proof, &digits, &group)], 8);
+        let lanes = ristretto::encode_all(&[edwards::weighted_sum(proof, &digits, &group)], LANES);
         let sum: RistrettoPoint = lanes.iter().map(|bytes| CompressedRistretto(*bytes).decompress().unwrap()).sum();
         let expected: RistrettoPoint = weights.iter().zip(&expected).map(|(w, point)| Scalar::from(*w) * point).sum();
         assert_eq!(sum, expected);
@@ -480,7 +517,7 @@ fn sums_by_buckets_are_dalek_s_at_every_size_of_a_digit() {
     let (distinct, groups) = points(proof, rng, 64);
     for count in [1usize, 7, 512, 2047, 2048, 8191, 8192, 9000] {
         // repeated points and weights fill a bucket with one point, and with a point and its negative
-        let lanes: Vec<Extended> = groups.iter().cycle().take(count.div_ceil(8)).copied().collect();
+        let lanes: Vec<Extended> = groups.iter().cycle().take(count.div_ceil(LANES)).copied().collect();
         let mut weights: Vec<u128> =
             (0..count).map(|_| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).collect();
         for (weight, edge) in weights.iter_mut().skip(1).zip([0, 1, u128::MAX, 1 << 127, 512, 513, 64, 65, 128, 129]) {
@@ -489,12 +526,7 @@ fn sums_by_buckets_are_dalek_s_at_every_size_of_a_digit() {
         if count == 8191 {
             weights.fill(u128::MAX);
         }
-        let sums = bucket_sum::bucket_sum(proof, &lanes, &weights);
-        let windows = ristretto::encode_all(&sums.windows, sums.count);
-        let windows = windows.iter().rev().map(|bytes| CompressedRistretto(*bytes).decompress().unwrap());
-        let sum = windows.fold(RistrettoPoint::identity(), |higher, window| {
-            (0..sums.bits).fold(higher, |point, _| point + point) + window
-        });
+        let sum = bucket_sum::bucket_sum(proof, &lanes, &weights);
         let mut of_distinct = [Scalar::ZERO; 64];
         weights.iter().enumerate().for_each(|(at, weight)| of_distinct[at % 64] += Scalar::from(*weight));
         let expected: RistrettoPoint = of_distinct.iter().zip(&distinct).map(|(w, point)| w * point).sum();
@@ -509,15 +541,18 @@ fn digests_are_sha2_s_for_every_length_beside_every_other() {
     let mut data = vec![0; 700];
     rng.fill_bytes(&mut data);
     let state = sha512::initial(proof);
-    for start in (0..400).step_by(3) {
-        let lengths: [usize; 8] =
-            std::array::from_fn(|lane| [start, start + 1, 111, 112, 127, 128, 0, 239][lane].min(data.len()));
+    const ENDS: [usize; 6] = [111, 112, 127, 128, 0, 239];
+    for (turn, start) in (0..400).step_by(3).enumerate() {
+        let lengths: [usize; LANES] = std::array::from_fn(|lane| match lane {
+            0 | 1 => start + lane,
+            _ => ENDS[(turn + lane) % ENDS.len()],
+        });
         let digests = sha512::finish(&state, 0, &lengths.map(|length| &data[..length]));
         for (digest, length) in digests.iter().zip(lengths) {
             assert_eq!(digest[..], Sha512::digest(&data[..length])[..]);
         }
         let mut absorbed = state;
-        sha512::absorb_block(&mut absorbed, &[data[..128].try_into().unwrap(); 8]);
+        sha512::absorb_block(&mut absorbed, &[data[..128].try_into().unwrap(); LANES]);
         let digests = sha512::finish(&absorbed, 128, &lengths.map(|length| &data[128..128 + length]));
         for (digest, length) in digests.iter().zip(lengths) {
             assert_eq!(digest[..], Sha512::digest(&data[..128 + length])[..]);
@@ -525,9 +560,9 @@ fn digests_are_sha2_s_for_every_length_beside_every_other() {
     }
 }
 
-/// `cargo test --release -p riskveil-crypto -- --ignored million`: about a minute and a half.
+/// `cargo test --release -p riskveil-crypto -- --ignored million`: about a minute and a half a kernel.
 #[test]
-#[ignore = "a minute and a half of dalek; CI runs it by name"]
+#[ignore = "minutes of dalek; CI runs it by name"]
 fn a_million_random_inputs_give_dalek_s_bytes() {
     let Some(proof) = lanes() else { return };
     let rng = &mut rng(13);

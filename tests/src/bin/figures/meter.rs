@@ -213,6 +213,7 @@ fn in_turns<const N: usize>(what: &str, units: usize, mut works: [&mut dyn FnMut
 
 /// Lends the same work twice: computed by this processor's kernel, and by the portable one.
 fn by_both<R>(work: impl FnMut(), measure: impl FnOnce(&mut dyn FnMut(), &mut dyn FnMut()) -> R) -> R {
+    let own = kernel::chosen();
     let work = RefCell::new(work);
     let by = |choice| {
         let work = &work;
@@ -221,8 +222,8 @@ fn by_both<R>(work: impl FnMut(), measure: impl FnOnce(&mut dyn FnMut(), &mut dy
             (work.borrow_mut())();
         }
     };
-    let measured = measure(&mut by(Choice::Lanes), &mut by(Choice::Portable));
-    kernel::choose(Choice::Lanes);
+    let measured = measure(&mut by(own), &mut by(Choice::Portable));
+    kernel::choose(own);
     measured
 }
 

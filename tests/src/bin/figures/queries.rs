@@ -3,8 +3,8 @@
 
 use std::hint::black_box;
 
-use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate_many, evaluate_unproven};
 use riskveil_crypto::Elements;
+use riskveil_crypto::evaluation::{EvaluationContext, blind_evaluate_many, evaluate_unproven};
 use riskveil_exchange::query::messages::{EvaluateRequest, Shape};
 use riskveil_exchange::query::session::Addressed;
 

@@ -23,7 +23,7 @@ usage: speed WHAT [--records N] [--applicants N] [--responders N] [--checks N] [
   screen    applicants against one responder, processes over TLS     --records 1000000 --applicants 100000
   check     single checks at many responders, processes over TLS     --records 1000000 --responders 10 --checks 300
 
---portable computes with dalek instead of the eight-lane kernel.
+--portable computes with dalek instead of this processor's kernel.
 
 examples:
   cargo build --release --workspace && target/release/speed publish
