@@ -202,7 +202,7 @@ fn chunks(width: u8, mut places: Vec<u32>, largest: usize) -> Vec<(Shape, Vec<u3
 /// References that stand more than once.
 #[must_use]
 pub fn repeated(references: &[&str]) -> Option<usize> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::with_capacity(references.len());
     references.iter().position(|reference| !seen.insert(*reference))
 }
 
