@@ -5,11 +5,16 @@
 mod common;
 
 use common::{Chain, id, publish_rows, rows};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use riskveil_chain::index::RowIndex;
 use riskveil_chain::index::segment::{self, Segment, SegmentError, SegmentName};
+use riskveil_chain::state::BatchState;
 use riskveil_chain::tx::TxBody;
 use riskveil_crypto::digest::Digest32;
 use riskveil_crypto::fingerprint::Tag;
-use riskveil_exchange::ids::Period;
+use riskveil_exchange::ids::{Height, Period};
 
 fn tag(row: &[u8]) -> Tag {
     Tag::new(row[..16].try_into().unwrap())
@@ -112,4 +117,32 @@ fn the_lowest_batch_counts_and_batches_not_yet_counted_do_not() {
     assert_eq!(index.rows_held(), 192);
     assert!(index.lookup(Period(0), &id("INST-01"), 4, &repeated).is_err(), "a batch the state counts is missing");
     assert!(index.lookup(Period(1), &id("INST-01"), 1, &repeated).is_err());
+}
+
+#[test]
+fn tags_looked_up_together_are_found_where_each_alone_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = RowIndex::empty(dir.path(), Digest32::new([1; 32])).unwrap();
+    // two plans of three batches each, and a batch that repeats the first one's tags
+    let plans: Vec<Vec<u8>> = (1..=2).map(|seed| rows(seed, 3 * 1024)).collect();
+    let batches = plans.iter().flat_map(|plan| plan.chunks(92 * 1024)).chain([&plans[0][..92 * 64]]);
+    for (seq, rows) in (0..).zip(batches) {
+        let (count, len) = (u32::try_from(rows.len() / 92).unwrap(), u32::try_from(rows.len()).unwrap());
+        let state = BatchState { root: Digest32::ZERO, digest: Digest32::ZERO, count, len, height: Height(1) };
+        index.add(Period(2), &id("INST-01"), seq, &state, rows).unwrap();
+    }
+    let mut tags: Vec<Tag> = plans.iter().flat_map(|plan| plan.chunks(92)).map(tag).collect();
+    tags.extend(plans.iter().flat_map(|plan| plan.chunks(92).step_by(7)).flat_map(|row| {
+        let tag = u128::from_be_bytes(*tag(row).as_bytes());
+        [tag, tag.wrapping_add(1), tag.wrapping_sub(1), tag.rotate_left(64)].map(|tag| Tag::new(tag.to_be_bytes()))
+    }));
+    tags.extend([Tag::new([0; 16]), Tag::new([255; 16])]);
+    tags.shuffle(&mut ChaCha20Rng::seed_from_u64(1));
+    for batch_count in 0..=7 {
+        let rows = index.rows(Period(2), &id("INST-01"), batch_count).unwrap();
+        for tags in [&tags[..], &tags[..1], &tags[..16], &tags[..17], &[]] {
+            let alone: Vec<_> = tags.iter().map(|tag| rows.lookup(tag)).collect();
+            assert_eq!(rows.lookup_all(tags), alone, "{batch_count} batches");
+        }
+    }
 }

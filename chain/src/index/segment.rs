@@ -29,8 +29,10 @@
 //!        |     32 | SHA-256 of everything before
 //! ```
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -107,6 +109,13 @@ pub struct Segment {
     max_tag: [u8; TAG_LEN],
 }
 
+/// Where in a segment a tag is searched.
+#[derive(Clone, Debug)]
+pub(super) struct Seek {
+    bucket: Range<u32>,
+    guess: u32,
+}
+
 impl Segment {
     /// Maps a segment file and checks it.
     ///
@@ -156,39 +165,48 @@ impl Segment {
     /// The row with this tag and its position.
     #[must_use]
     pub fn lookup(&self, tag: &Tag) -> Option<(u32, Row)> {
-        let wanted = tag.as_bytes();
-        if *wanted < self.min_tag || *wanted > self.max_tag {
-            return None;
-        }
-        let entry = prefix(wanted, self.bits);
+        self.search(tag, &self.seek(tag, self.bucket(self.entry(tag)?)?))
+    }
+
+    /// The directory entry that covers a tag; none for a tag outside of the segment.
+    pub(super) fn entry(&self, tag: &Tag) -> Option<usize> {
+        let (wanted, min, max) = (number(tag.as_bytes()), number(&self.min_tag), number(&self.max_tag));
+        (min..=max).contains(&wanted).then(|| prefix(tag.as_bytes(), self.bits))
+    }
+
+    /// The rows that a directory entry covers.
+    pub(super) fn bucket(&self, entry: usize) -> Option<Range<u32>> {
         let low = read_u32(&self.map, HEADER_LEN + 4 * entry)?;
         let high = read_u32(&self.map, HEADER_LEN + 4 * (entry + 1))?;
-        let (mut low, mut high) = (low.min(self.count), high.min(self.count));
-        let rows = self.rows();
-        let compare = |at: u32| {
-            let row = rows.get(at as usize * ROW_LEN..)?.first_chunk::<ROW_LEN>()?;
-            Some((row.first_chunk::<TAG_LEN>()?.cmp(wanted), row))
-        };
-        // Tags are as good as random, so a tag's value tells where in its range it stands, give or take the square root of the
-        // rows there: one step around that place replaces most of a binary search.
-        let guess = self.guess(wanted, low, high);
-        let around = (high - low).isqrt().max(1);
-        for bound in [guess.saturating_sub(around), guess.saturating_add(around)] {
-            if low < bound && bound < high {
-                match compare(bound)? {
-                    (std::cmp::Ordering::Less, _) => low = bound + 1,
-                    (std::cmp::Ordering::Greater, _) => high = bound,
-                    (std::cmp::Ordering::Equal, row) => return Some((bound, Row::from_bytes(row))),
-                }
-            }
-        }
+        Some(low.min(self.count)..high.min(self.count))
+    }
+
+    /// Where in its bucket a tag most likely is. Tags are as good as random, so a tag's value tells.
+    pub(super) fn seek(&self, tag: &Tag, bucket: Range<u32>) -> Seek {
+        Seek { guess: self.guess(tag.as_bytes(), bucket.start, bucket.end), bucket }
+    }
+
+    /// Reads what [`Segment::search`] will compare first, so that it is in the cache by then.
+    pub(super) fn touch(&self, seek: &Seek) {
+        std::hint::black_box(self.rows().get(seek.guess as usize * ROW_LEN).copied());
+    }
+
+    /// The row with this tag and its position, searched outwards from the guess in steps that double.
+    pub(super) fn search(&self, tag: &Tag, seek: &Seek) -> Option<(u32, Row)> {
+        let (wanted, rows) = (number(tag.as_bytes()), self.rows());
+        let Seek { bucket: Range { start: mut low, end: mut high }, guess: mut at } = *seek;
+        let mut step = 1_u32;
         while low < high {
-            let middle = low + (high - low) / 2;
-            match compare(middle)? {
-                (std::cmp::Ordering::Less, _) => low = middle + 1,
-                (std::cmp::Ordering::Greater, _) => high = middle,
-                (std::cmp::Ordering::Equal, row) => return Some((middle, Row::from_bytes(row))),
+            if at < low || high <= at {
+                at = low + (high - low) / 2;
             }
+            let row = rows.get(at as usize * ROW_LEN..)?.first_chunk::<ROW_LEN>()?;
+            match number(row.first_chunk::<TAG_LEN>()?).cmp(&wanted) {
+                Ordering::Less => (low, at) = (at + 1, at.saturating_add(step)),
+                Ordering::Greater => (high, at) = (at, at.saturating_sub(step)),
+                Ordering::Equal => return Some((at, Row::from_bytes(row))),
+            }
+            step = step.saturating_mul(2);
         }
         None
     }
@@ -201,8 +219,9 @@ impl Segment {
         let covered_to = covered_from | (u64::MAX >> bits);
         let from = first_word(&self.min_tag).max(covered_from);
         let to = first_word(&self.max_tag).min(covered_to);
-        let share = u128::from(wanted.saturating_sub(from)) * u128::from(high - low);
-        low + u32::try_from(share / u128::from(to.saturating_sub(from).max(1))).unwrap_or(u32::MAX).min(high - low)
+        let rows = high.saturating_sub(low);
+        let share = u128::from(wanted.saturating_sub(from)) * u128::from(rows);
+        low + u32::try_from(share / u128::from(to.saturating_sub(from).max(1))).unwrap_or(u32::MAX).min(rows)
     }
 }
 
@@ -305,6 +324,11 @@ fn header(
 
 const fn directory_len(bits: u32) -> usize {
     4 * ((1 << bits) + 1)
+}
+
+/// A tag as the number that it is compared as.
+const fn number(tag: &[u8; TAG_LEN]) -> u128 {
+    u128::from_be_bytes(*tag)
 }
 
 /// The first `bits` bits of a tag, at most 15.

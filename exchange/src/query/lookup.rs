@@ -38,6 +38,11 @@ pub trait IndexView {
     /// # Errors
     /// [`IndexUnavailable`] when absence cannot be told from a missing batch.
     fn lookup(&self, tag: &Tag) -> Result<Option<FoundRow>, IndexUnavailable>;
+
+    /// [`IndexView::lookup`] of each tag, in the order of the tags.
+    fn lookup_all(&self, tags: &[Tag]) -> Vec<Result<Option<FoundRow>, IndexUnavailable>> {
+        tags.iter().map(|tag| self.lookup(tag)).collect()
+    }
 }
 
 /// A slot whose row is there.
@@ -79,9 +84,13 @@ pub fn walk_all(outs: &[PrfOutput], salt: &[u8], view: &dyn IndexView) -> Vec<Re
     for number in 0..WALK_END {
         // WALK_END is below MAX_SLOTS
         let Ok(slots) = keys.derive(&vec![number; outs.len()]) else { break };
+        let going_on = walks.iter().zip(&slots).filter(|(walk, _)| walk.is_ok());
+        let tags: Vec<Tag> = going_on.map(|(_, slot)| slot.tag).collect();
+        let mut found = view.lookup_all(&tags).into_iter();
         for (walk, slot) in walks.iter_mut().zip(slots) {
             if let Ok(so_far) = walk
-                && let Err(error) = so_far.take(number, slot, view)
+                && let Some(found) = found.next()
+                && let Err(error) = so_far.take(number, slot, found)
             {
                 *walk = Err(error);
             }
@@ -98,8 +107,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn take(&mut self, number: u8, slot: Slot, view: &dyn IndexView) -> Result<(), WalkError> {
-        match view.lookup(&slot.tag)? {
+    fn take(
+        &mut self,
+        number: u8,
+        slot: Slot,
+        found: Result<Option<FoundRow>, IndexUnavailable>,
+    ) -> Result<(), WalkError> {
+        match found? {
             Some(_) if self.never_used > 0 => return Err(WalkError::Gap),
             Some(found) => self.used.push(FoundSlot { slot: number, found, label_key: slot.label_key }),
             None => self.never_used += 1,
@@ -121,7 +135,8 @@ fn walk_from(
         }
         // first..MAX_SLOTS are slots that exist
         let Ok(slot) = derive_slot(out, salt, number) else { break };
-        walk.take(number, slot, view)?;
+        let found = view.lookup(&slot.tag);
+        walk.take(number, slot, found)?;
     }
     Ok(walk.used)
 }

@@ -8,8 +8,6 @@
 
 use std::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
-
 use super::{
     canonical,
     day::Day,
@@ -21,22 +19,22 @@ use super::{
 /// Longest applicant reference, in bytes.
 pub const MAX_APPLICANT_REF_BYTES: usize = 128;
 
-/// The columns of an applicant, as text.
-#[derive(Clone, Default, Zeroize, ZeroizeOnDrop)]
-pub struct RawApplicant {
+/// The columns of an applicant, as text that the caller owns and clears.
+#[derive(Clone, Copy, Default)]
+pub struct RawApplicant<'a> {
     /// The lender's own reference.
-    pub applicant_ref: String,
+    pub applicant_ref: &'a str,
     /// The type of `id_number`.
-    pub id_type: String,
+    pub id_type: &'a str,
     /// The primary identifier.
-    pub id_number: String,
+    pub id_number: &'a str,
     /// The mobile number, may be empty.
-    pub mobile: String,
+    pub mobile: &'a str,
     /// The bank card number, may be empty.
-    pub bank_card: String,
+    pub bank_card: &'a str,
 }
 
-impl fmt::Debug for RawApplicant {
+impl fmt::Debug for RawApplicant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RawApplicant(..)")
     }
@@ -124,15 +122,15 @@ impl Applicant {
     ///
     /// # Errors
     /// [`ApplicantRefInvalid`].
-    pub fn parse(raw: &RawApplicant, as_of: Day) -> Result<Applicant, ApplicantRefInvalid> {
+    pub fn parse(raw: &RawApplicant<'_>, as_of: Day) -> Result<Applicant, ApplicantRefInvalid> {
         let mut applicant = Applicant {
-            applicant_ref: ApplicantRef::parse(&raw.applicant_ref)?,
+            applicant_ref: ApplicantRef::parse(raw.applicant_ref)?,
             subjects: Vec::new(),
             invalid: Vec::new(),
         };
-        applicant.add(ApplicantColumn::BankCard, Some(IdType::BankCard), &raw.bank_card, as_of);
-        applicant.add(ApplicantColumn::Mobile, Some(IdType::Mobile), &raw.mobile, as_of);
-        applicant.add(ApplicantColumn::IdNumber, IdType::parse(&raw.id_type).ok(), &raw.id_number, as_of);
+        applicant.add(ApplicantColumn::BankCard, Some(IdType::BankCard), raw.bank_card, as_of);
+        applicant.add(ApplicantColumn::Mobile, Some(IdType::Mobile), raw.mobile, as_of);
+        applicant.add(ApplicantColumn::IdNumber, IdType::parse(raw.id_type).ok(), raw.id_number, as_of);
         applicant.subjects.sort_by_key(Identifier::id_type);
         applicant.invalid.sort_by_key(|invalid| invalid.column);
         Ok(applicant)
@@ -159,10 +157,12 @@ impl Applicant {
     }
 
     fn add(&mut self, column: ApplicantColumn, id_type: Option<IdType>, raw: &str, as_of: Day) {
-        if canonical::squeeze(raw).is_empty() {
+        let squeezed = canonical::squeeze(raw);
+        if squeezed.is_empty() {
             return;
         }
-        let parsed = id_type.ok_or(RejectReason::IdType).and_then(|id_type| Identifier::parse(id_type, raw, as_of));
+        let parsed = id_type.ok_or(RejectReason::IdType);
+        let parsed = parsed.and_then(|id_type| Identifier::of_squeezed(id_type, &squeezed, as_of));
         let reason = match parsed {
             Err(reason) => reason,
             Ok(subject) => match self.subject(subject.id_type()) {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     fn parse(columns: [&str; 5]) -> Applicant {
-        let [applicant_ref, id_type, id_number, mobile, bank_card] = columns.map(str::to_owned);
+        let [applicant_ref, id_type, id_number, mobile, bank_card] = columns;
         let raw = RawApplicant { applicant_ref, id_type, id_number, mobile, bank_card };
         assert_eq!(format!("{raw:?}"), "RawApplicant(..)");
         Applicant::parse(&raw, "2026-06-30".parse().unwrap()).unwrap()

@@ -29,10 +29,19 @@ pub(super) fn fold_word(raw: &str) -> Zeroizing<String> {
 
 /// NFKC, upper case, without white space, dashes and invisible characters; at most [`MAX_SQUEEZED_CHARS`] + 1 characters.
 pub(super) fn squeeze(raw: &str) -> Zeroizing<String> {
+    // ASCII is its own NFKC, and most numbers are written in it
+    if raw.is_ascii() {
+        let mut squeezed = Zeroizing::new(String::with_capacity(raw.len().min(MAX_SQUEEZED_CHARS + 1)));
+        squeezed.extend(kept(raw.chars()));
+        return squeezed;
+    }
     let mut squeezed = Zeroizing::new(String::with_capacity(4 * (MAX_SQUEEZED_CHARS + 1)));
+    squeezed.extend(kept(raw.nfkc()));
     squeezed
-        .extend(raw.nfkc().filter(|c| !is_dropped(*c)).map(|c| c.to_ascii_uppercase()).take(MAX_SQUEEZED_CHARS + 1));
-    squeezed
+}
+
+fn kept(folded: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    folded.filter(|c| !is_dropped(*c)).map(|c| c.to_ascii_uppercase()).take(MAX_SQUEEZED_CHARS + 1)
 }
 
 /// An integer with an optional minus sign, as the oracle reads it: `-0` is 0, `+1`, `1.0` and `1,000` are not integers.
@@ -64,6 +73,8 @@ fn is_dropped(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -82,6 +93,16 @@ mod tests {
         assert_eq!(non_negative_integer("18446744073709551615"), Some(u64::MAX));
         for bad in ["", " ", "-", "-5", "+5", "1.0", "1,000", "abc", "1 2", "18446744073709551616", "--1", "0x1"] {
             assert_eq!(non_negative_integer(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ascii_is_squeezed_as_any_other_text(raw in "[\\x00-\\x7f]{0,40}|[0-9Xx +()\\t-]{0,90}") {
+            let slow: String = kept(raw.nfkc()).collect();
+            let squeezed = squeeze(&raw);
+            prop_assert_eq!(squeezed.as_str(), slow);
+            prop_assert!(squeezed.capacity() <= raw.len(), "a text that grows leaves copies behind");
         }
     }
 }

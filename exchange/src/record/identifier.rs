@@ -71,7 +71,8 @@ impl IdType {
     /// # Errors
     /// [`RejectReason::IdType`].
     pub fn parse(raw: &str) -> Result<Self, RejectReason> {
-        Self::from_word(&canonical::fold_word(raw)).ok_or(RejectReason::IdType)
+        // a word that needs no folding is what it folds to
+        Self::from_word(raw).or_else(|| Self::from_word(&canonical::fold_word(raw))).ok_or(RejectReason::IdType)
     }
 }
 
@@ -91,15 +92,19 @@ impl Identifier {
     /// # Errors
     /// The first [`RejectReason`] that applies.
     pub fn parse(id_type: IdType, raw: &str, as_of: Day) -> Result<Identifier, RejectReason> {
-        let squeezed = canonical::squeeze(raw);
+        Self::of_squeezed(id_type, &canonical::squeeze(raw), as_of)
+    }
+
+    /// [`Identifier::parse`] of a text that is squeezed already.
+    pub(super) fn of_squeezed(id_type: IdType, squeezed: &str, as_of: Day) -> Result<Identifier, RejectReason> {
         if squeezed.is_empty() {
             return Err(RejectReason::IdMissing);
         }
         let mut canonical = match id_type {
-            IdType::ResidentId => resident_id::canonical(&squeezed, as_of)?,
-            IdType::Uscc => uscc::canonical(&squeezed)?,
-            IdType::BankCard => bank_card::canonical(&squeezed)?,
-            IdType::Mobile => mobile::canonical(&squeezed)?,
+            IdType::ResidentId => resident_id::canonical(squeezed, as_of)?,
+            IdType::Uscc => uscc::canonical(squeezed)?,
+            IdType::BankCard => bank_card::canonical(squeezed)?,
+            IdType::Mobile => mobile::canonical(squeezed)?,
         };
         Ok(Identifier { id_type, canonical: std::mem::take(&mut *canonical) })
     }

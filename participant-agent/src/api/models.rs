@@ -5,6 +5,7 @@
 //!   not print and is cleared when it is dropped
 //! - **Source**: specs/openapi.yaml; DESIGN.md section 6
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -251,13 +252,13 @@ pub struct ScreeningProgress {
 
 /// One row of `answers.csv`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerRow {
+pub struct AnswerRow<'a> {
     /// The lender's reference.
-    pub applicant_ref: String,
+    pub applicant_ref: Cow<'a, str>,
     /// The publisher that answered.
-    pub institution: String,
+    pub institution: Cow<'a, str>,
     /// `blacklist`, `overdue`, `cash_out` or `fraud`.
-    pub category: String,
+    pub category: Cow<'a, str>,
     /// 1 or 0.
     pub hit: u8,
     /// Whether it rests on the mobile number alone.
@@ -266,35 +267,35 @@ pub struct AnswerRow {
 
 /// One row of `unanswered.csv`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnansweredRow {
+pub struct UnansweredRow<'a> {
     /// The lender's reference.
-    pub applicant_ref: String,
+    pub applicant_ref: Cow<'a, str>,
     /// The publisher that did not answer.
-    pub institution: String,
+    pub institution: Cow<'a, str>,
     /// Why: a word of specs/errors.md.
-    pub reason: String,
+    pub reason: Cow<'a, str>,
 }
 
 /// An identifier that was left out of the question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InvalidRow {
+pub struct InvalidRow<'a> {
     /// The lender's reference.
-    pub applicant_ref: String,
+    pub applicant_ref: Cow<'a, str>,
     /// Which identifier.
-    pub id_type: String,
+    pub id_type: Cow<'a, str>,
     /// What is wrong with it.
-    pub reason: String,
+    pub reason: Cow<'a, str>,
 }
 
 /// `GET /v1/screenings/{id}/answers`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ScreeningAnswers {
+pub struct ScreeningAnswers<'a> {
     /// Dense over those that answered: one row per applicant, institution and category.
-    pub answers: Vec<AnswerRow>,
+    pub answers: Vec<AnswerRow<'a>>,
     /// Those that did not.
-    pub unanswered: Vec<UnansweredRow>,
+    pub unanswered: Vec<UnansweredRow<'a>>,
     /// Identifiers that were left out because they are not valid.
-    pub invalid: Vec<InvalidRow>,
+    pub invalid: Vec<InvalidRow<'a>>,
     /// The `offset` of the next page of applicants; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<usize>,

@@ -5,12 +5,11 @@
 //!   is finished
 //! - **Errors**: 400 malformed body, no or too many applicants; 422 a reference that repeats or is none; 404 an unknown id
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use riskveil_crypto::Digest32;
-use riskveil_exchange::ids::MemberId;
-use riskveil_exchange::record::{Applicant, Category, Day, Identifier, RawApplicant};
+use riskveil_exchange::record::{Applicant, Category, Day, IdType, Identifier, RawApplicant};
 use warp::http::StatusCode;
 
 use super::checks::{not_a_lender, problem_of};
@@ -64,7 +63,7 @@ pub(super) async fn progress(context: Arc<Context>, call: Call) -> Answered {
 /// `GET /v1/screenings/{id}/answers`.
 pub(super) async fn answers(context: Arc<Context>, call: Call) -> Answered {
     let page = call.page(PAGE.0, PAGE.1)?;
-    blocking(move || answers_of(&context, call.segment("id"), page).and_then(|answers| shown(&answers))).await
+    blocking(move || answers_of(&context, call.segment("id"), page)).await
 }
 
 /// B2 for every applicant.
@@ -86,11 +85,11 @@ fn applicants(bodies: &[ApplicantBody], as_of: Day) -> Result<Vec<JobApplicant>,
 
 fn parse(body: &ApplicantBody, as_of: Day) -> Result<JobApplicant, String> {
     let raw = RawApplicant {
-        applicant_ref: body.applicant_ref.clone(),
-        id_type: body.id_type.clone(),
-        id_number: body.id_number.expose().to_owned(),
-        mobile: body.mobile.expose().to_owned(),
-        bank_card: body.bank_card.expose().to_owned(),
+        applicant_ref: &body.applicant_ref,
+        id_type: &body.id_type,
+        id_number: body.id_number.expose(),
+        mobile: body.mobile.expose(),
+        bank_card: body.bank_card.expose(),
     };
     let applicant = Applicant::parse(&raw, as_of).map_err(|error| error.to_string())?;
     let consent = body.consent_digest.as_deref().map(str::parse::<Digest32>).transpose();
@@ -113,11 +112,12 @@ fn find<'a>(context: &'a Context, id: &str) -> Result<(&'a Lender, Arc<Job>), Pr
 fn progress_of(context: &Context, id: &str) -> Result<ScreeningProgress, Problem> {
     let (lender, job) = find(context, id)?;
     let run = lender.screenings.run_of(&job.id);
-    let to_ask = job.to_ask();
+    let counts = job.counts();
+    let to_ask = counts.never_asked + counts.unanswered;
     let running = run.as_ref().is_some_and(|run| run.took.is_none());
     let state = match (running, &run) {
         (true, _) => WorkState::Running,
-        (false, None) if !to_ask.is_empty() => WorkState::Queued,
+        (false, None) if to_ask > 0 => WorkState::Queued,
         (false, _) => WorkState::Done,
     };
     let elapsed = run.as_ref().map(|run| run.took.unwrap_or_else(|| run.began.elapsed())).unwrap_or_default();
@@ -125,49 +125,49 @@ fn progress_of(context: &Context, id: &str) -> Result<ScreeningProgress, Problem
         id: id.to_owned(),
         state,
         applicants: job.applicants.len(),
-        finished: job.applicants.len() - to_ask.len(),
-        not_sent: job.applicants.iter().filter(|applicant| applicant.not_sent().is_some()).count(),
-        unanswered: to_ask.iter().filter(|place| job.told(**place).is_some()).count(),
+        finished: counts.not_sent + counts.answered,
+        not_sent: counts.not_sent,
+        unanswered: counts.unanswered,
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         failure: run.and_then(|run| run.failure),
     })
 }
 
-fn answers_of(context: &Context, id: &str, page: Page) -> Result<ScreeningAnswers, Problem> {
+fn answers_of(context: &Context, id: &str, page: Page) -> Answered {
     let (_, job) = find(context, id)?;
-    let publishers: Vec<&MemberId> =
-        context.ledger.genesis().members.iter().filter(|m| m.roles.publisher).map(|m| &m.id).collect();
-    let next = page.next(job.applicants.len());
-    let mut rows = ScreeningAnswers { next, ..ScreeningAnswers::default() };
-    for (place, applicant) in (0u32..).zip(&job.applicants).skip(page.offset).take(page.limit) {
-        let told: BTreeMap<MemberId, Told> = job.told(place).unwrap_or_default().into_iter().collect();
-        for publisher in &publishers {
-            let unanswered = match (applicant.not_sent(), told.get(*publisher)) {
-                (Some(reason), _) => format!("refused({reason})"),
-                (None, None) => "not_asked_yet".to_owned(),
-                (None, Some(Told::Unanswered(reason))) => reason.clone(),
+    let all = &job.applicants;
+    let places = page.offset.min(all.len())..page.offset.saturating_add(page.limit).min(all.len());
+    let columns = job.told(places.clone());
+    let publishers = context.ledger.genesis().members.iter().filter(|member| member.roles.publisher);
+    let publishers: Vec<(&str, &[Option<Told>])> =
+        publishers.map(|m| (m.id.as_str(), columns.get(&m.id).map(Vec::as_slice).unwrap_or_default())).collect();
+    let mut rows = ScreeningAnswers { next: page.next(all.len()), ..ScreeningAnswers::default() };
+    for (at, applicant) in all.get(places).unwrap_or_default().iter().enumerate() {
+        let applicant_ref = || Cow::Borrowed(applicant.applicant_ref.as_str());
+        for (publisher, column) in &publishers {
+            let institution = || Cow::Borrowed(*publisher);
+            let reason = match (applicant.not_sent(), column.get(at).copied().flatten()) {
+                (Some(reason), _) => format!("refused({reason})").into(),
+                (None, None) => "not_asked_yet".into(),
                 (None, Some(Told::Answered { hit, weak })) => {
                     rows.answers.extend(Category::ALL.map(|category| AnswerRow {
-                        applicant_ref: applicant.applicant_ref.clone(),
-                        institution: publisher.to_string(),
-                        category: category.to_string(),
+                        applicant_ref: applicant_ref(),
+                        institution: institution(),
+                        category: category.as_str().into(),
                         hit: u8::from(hit & Told::bit(category) != 0),
                         weak: weak & Told::bit(category) != 0,
                     }));
                     continue;
                 }
+                (None, Some(told)) => told.unanswered().unwrap_or_default().into(),
             };
-            rows.unanswered.push(UnansweredRow {
-                applicant_ref: applicant.applicant_ref.clone(),
-                institution: publisher.to_string(),
-                reason: unanswered,
-            });
+            rows.unanswered.push(UnansweredRow { applicant_ref: applicant_ref(), institution: institution(), reason });
         }
         rows.invalid.extend(applicant.invalid.iter().map(|(id_type, reason)| InvalidRow {
-            applicant_ref: applicant.applicant_ref.clone(),
-            id_type: id_type.map_or_else(|| "unknown".to_owned(), |id_type| id_type.to_string()),
-            reason: reason.to_string(),
+            applicant_ref: applicant_ref(),
+            id_type: id_type.map_or("unknown", IdType::as_str).into(),
+            reason: reason.as_str().into(),
         }));
     }
-    Ok(rows)
+    shown(&rows)
 }

@@ -21,7 +21,8 @@ use super::exit::{CliError, Exit};
 use super::output::{date, print_json, print_line, progress_bar};
 use crate::api::auth::Role;
 use crate::api::models::{
-    ApplicantBody, PersonalText, ScreeningAnswers, ScreeningBody, ScreeningProgress, Started, SubjectBody, WorkState,
+    ApplicantBody, InvalidRow, PersonalText, ScreeningAnswers, ScreeningBody, ScreeningProgress, Started, SubjectBody,
+    WorkState,
 };
 use crate::config;
 use crate::ingest::applicants::read_applicants;
@@ -187,12 +188,12 @@ pub async fn execute(args: ScreenArgs, json: bool) -> Result<Exit, CliError> {
 }
 
 /// The answers of every page.
-async fn all_answers(api: &LocalApi, id: &str) -> Result<ScreeningAnswers, CliError> {
+async fn all_answers(api: &LocalApi, id: &str) -> Result<ScreeningAnswers<'static>, CliError> {
     let mut all = ScreeningAnswers::default();
     let mut offset = Some(0);
     while let Some(from) = offset {
         let path = format!("/v1/screenings/{id}/answers?limit=10000&offset={from}");
-        let page: ScreeningAnswers = api.get(&path).await?;
+        let page: ScreeningAnswers<'static> = api.get(&path).await?;
         all.answers.extend(page.answers);
         all.unanswered.extend(page.unanswered);
         all.invalid.extend(page.invalid);
@@ -269,32 +270,33 @@ fn personal(identifier: &Identifier) -> PersonalText {
     PersonalText::new(identifier.canonical_expose(str::to_owned))
 }
 
-fn invalid_of(applicant: &Applicant) -> impl Iterator<Item = crate::api::models::InvalidRow> {
-    applicant.invalid().iter().map(|invalid| crate::api::models::InvalidRow {
-        applicant_ref: applicant.applicant_ref().as_str().to_owned(),
-        id_type: invalid.id_type.map_or_else(|| "unknown".to_owned(), |id_type| id_type.to_string()),
-        reason: invalid.reason.to_string(),
+fn invalid_of(applicant: &Applicant) -> impl Iterator<Item = InvalidRow<'_>> {
+    applicant.invalid().iter().map(|invalid| InvalidRow {
+        applicant_ref: applicant.applicant_ref().as_str().into(),
+        id_type: invalid.id_type.map_or("unknown", IdType::as_str).into(),
+        reason: invalid.reason.as_str().into(),
     })
 }
 
-fn write(out: &Path, answers: &ScreeningAnswers) -> Result<(), CliError> {
+fn write(out: &Path, answers: &ScreeningAnswers<'_>) -> Result<(), CliError> {
     std::fs::create_dir_all(out).map_err(|error| CliError::io(out, &error))?;
-    let rows = answers.answers.iter();
-    let rows =
-        rows.map(|row| [row.applicant_ref.clone(), row.institution.clone(), row.category.clone(), row.hit.to_string()]);
+    let rows = answers.answers.iter().map(|row| {
+        let hit = if row.hit == 1 { "1" } else { "0" };
+        [row.applicant_ref.as_ref(), row.institution.as_ref(), row.category.as_ref(), hit]
+    });
     table(&out.join("answers.csv"), ["applicant_ref", "institution", "category", "hit"], rows)?;
     let rows = answers.unanswered.iter();
-    let rows = rows.map(|row| [row.applicant_ref.clone(), row.institution.clone(), row.reason.clone()]);
+    let rows = rows.map(|row| [row.applicant_ref.as_ref(), row.institution.as_ref(), row.reason.as_ref()]);
     table(&out.join("unanswered.csv"), ["applicant_ref", "institution", "reason"], rows)?;
     let rows = answers.invalid.iter();
-    let rows = rows.map(|row| [row.applicant_ref.clone(), row.id_type.clone(), row.reason.clone()]);
+    let rows = rows.map(|row| [row.applicant_ref.as_ref(), row.id_type.as_ref(), row.reason.as_ref()]);
     table(&out.join("invalid.csv"), ["applicant_ref", "id_type", "reason"], rows)
 }
 
-fn table<const N: usize>(
+fn table<'a, const N: usize>(
     path: &Path,
     header: [&str; N],
-    rows: impl Iterator<Item = [String; N]>,
+    rows: impl Iterator<Item = [&'a str; N]>,
 ) -> Result<(), CliError> {
     let failed = |error: csv::Error| CliError::new(Exit::Io, format_args!("{}: {error}", path.display()));
     let mut writer = csv::Writer::from_path(path).map_err(failed)?;

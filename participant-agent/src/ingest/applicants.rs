@@ -42,13 +42,8 @@ pub fn read_applicants(bytes: &[u8], as_of: Day) -> Result<IngestedApplicants, I
         }
         let record_number = row.number;
         // The numbers are positions in NEEDED_COLUMNS followed by OPTIONAL_COLUMNS.
-        let raw = RawApplicant {
-            applicant_ref: row.field(0),
-            id_type: row.field(1),
-            id_number: row.field(2),
-            mobile: row.field(3),
-            bank_card: row.field(4),
-        };
+        let [applicant_ref, id_type, id_number, mobile, bank_card] = [0, 1, 2, 3, 4].map(|column| row.text(column));
+        let raw = RawApplicant { applicant_ref, id_type, id_number, mobile, bank_card };
         let applicant =
             Applicant::parse(&raw, as_of).map_err(|problem| IngestError::ApplicantRef { record_number, problem })?;
         if let Some(first) = first_use.insert(applicant.applicant_ref().clone(), record_number) {

@@ -102,11 +102,13 @@ impl<'a> Table<'a> {
 impl Row<'_, '_> {
     /// The field of a known column; empty if the file or the record does not have it.
     pub(super) fn field(&self, column: usize) -> String {
+        self.text(column).to_owned()
+    }
+
+    /// [`Row::field`], borrowed.
+    pub(super) fn text(&self, column: usize) -> &str {
         let position = self.positions.get(column).copied().flatten();
-        position
-            .and_then(|position| self.fields.get(position))
-            .map(|field| field.as_str().to_owned())
-            .unwrap_or_default()
+        position.and_then(|position| self.fields.get(position)).map(|field| field.as_str()).unwrap_or_default()
     }
 
     /// Whether there is nothing but white space in any field.

@@ -206,6 +206,14 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
     /// # Errors
     /// [`JournalError`]; with several frames, the first ones may already be in the journal.
     pub fn append_all(&mut self, entries: &[T]) -> Result<(), JournalError> {
+        self.append_borrowed(entries)
+    }
+
+    /// As [`Journal::append_all`], for values that encode as entries do and own nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::append_all`].
+    pub fn append_borrowed<B: Serialize>(&mut self, entries: &[B]) -> Result<(), JournalError> {
         if self.failed {
             return Err(JournalError::Failed { path: self.path.clone() });
         }
@@ -219,8 +227,8 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
             }
             drop(plaintext);
             let (first, rest) = entries.split_at(entries.len() / 2);
-            self.append_all(first)?;
-            return self.append_all(rest);
+            self.append_borrowed(first)?;
+            return self.append_borrowed(rest);
         }
         self.write_frame(&plaintext)
     }

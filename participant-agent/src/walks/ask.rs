@@ -166,8 +166,9 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
         (Parameters::new(context, &view, period, &audit_key, purpose), context.member.id.clone());
     let (asking, addressed) = blocking(move || {
         // a fresh salt each time: equal commitments would link two requests
-        let subjects: Vec<(Subject, Consent)> =
-            subjects.into_iter().map(|(subject, digest)| (subject, Consent::new(digest, &mut OsRng))).collect();
+        let (subjects, digests): (Vec<Subject>, Vec<Digest32>) = subjects.into_iter().unzip();
+        let consents = Consent::of_each(&digests, &mut OsRng);
+        let subjects: Vec<(Subject, Consent)> = subjects.into_iter().zip(consents).collect();
         let prepared = Session::start(&parameters.of(&member), shape, &subjects, &mut OsRng)?;
         let to: Vec<Addressee<'_>> =
             asking.iter().map(|to: &Asking| Addressee { publisher: &to.publisher, k: &to.k }).collect();

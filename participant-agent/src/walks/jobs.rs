@@ -8,8 +8,10 @@
 //! - **Security**: personal data; encrypted on disk, cleared on drop, not printed
 //! - **Source**: DESIGN.md sections 6 and 10 ("Answers")
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +19,8 @@ use riskveil_crypto::at_rest::AtRestKey;
 use riskveil_crypto::{Digest32, codec, digest};
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::purpose::Purpose;
+use riskveil_exchange::query::answer::{MalformedReason, ResponderAnswer, UnavailableReason};
+use riskveil_exchange::query::refusal::RefusalReason;
 use riskveil_exchange::record::{Category, Day, IdType, Identifier, RejectReason};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
@@ -43,7 +47,7 @@ pub struct JobApplicant {
 }
 
 /// What one publisher told about one applicant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Told {
     /// It answered.
     Answered {
@@ -52,11 +56,33 @@ pub enum Told {
         /// The same, where the hit rests on the mobile number alone.
         weak: u8,
     },
-    /// It did not: a word of specs/errors.md.
-    Unanswered(String),
+    /// It could not be asked or its answer could not be judged.
+    Unavailable(UnavailableReason),
+    /// It refused.
+    Refused(RefusalReason),
+    /// Its answer is wrong.
+    Malformed(MalformedReason),
 }
 
 impl Told {
+    /// What an answer tells.
+    #[must_use]
+    pub fn of(answer: &ResponderAnswer) -> Self {
+        match answer {
+            ResponderAnswer::Clear => Self::Answered { hit: 0, weak: 0 },
+            ResponderAnswer::Hit(facts) => {
+                let bits = |weak: bool| {
+                    facts.iter().filter(|f| f.weak == weak).fold(0, |bits, f| bits | Self::bit(f.category))
+                };
+                // weak is what the mobile number alone shows
+                Self::Answered { hit: bits(false) | bits(true), weak: bits(true) & !bits(false) }
+            }
+            ResponderAnswer::Unavailable(reason) => Self::Unavailable(*reason),
+            ResponderAnswer::Refused(reason) => Self::Refused(*reason),
+            ResponderAnswer::Malformed(reason) => Self::Malformed(*reason),
+        }
+    }
+
     /// The bit of a category.
     #[must_use]
     pub const fn bit(category: Category) -> u8 {
@@ -65,13 +91,52 @@ impl Told {
 
     /// Whether it answered.
     #[must_use]
-    pub const fn answered(&self) -> bool {
+    pub const fn answered(self) -> bool {
         matches!(self, Self::Answered { .. })
+    }
+
+    /// Why it did not: a word of specs/errors.md.
+    #[must_use]
+    pub fn unanswered(self) -> Option<String> {
+        match self {
+            Self::Answered { .. } => None,
+            Self::Unavailable(reason) => ResponderAnswer::Unavailable(reason).unanswered(),
+            Self::Refused(reason) => ResponderAnswer::Refused(reason).unanswered(),
+            Self::Malformed(reason) => ResponderAnswer::Malformed(reason).unanswered(),
+        }
     }
 }
 
-/// What every publisher told about one applicant.
-pub type Answers = Vec<(MemberId, Told)>;
+/// What every publisher told about some applicants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// The applicants.
+    pub places: Vec<u32>,
+    /// A publisher, and what it told about each of them in order.
+    pub told: Vec<(MemberId, Vec<Told>)>,
+}
+
+/// How many applicants of a screening are how far; together they are all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Nothing is ever sent about them.
+    pub not_sent: usize,
+    /// Nobody was asked about them yet.
+    pub never_asked: usize,
+    /// They were asked about, and not every publisher answered.
+    pub unanswered: usize,
+    /// Every publisher answered.
+    pub answered: usize,
+}
+
+/// How far one applicant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    NotSent,
+    NeverAsked,
+    Unanswered,
+    Answered,
+}
 
 /// A screening.
 pub struct Job {
@@ -83,7 +148,15 @@ pub struct Job {
     pub as_of: Day,
     /// In the order of the request.
     pub applicants: Vec<JobApplicant>,
-    answers: Mutex<BTreeMap<u32, Answers>>,
+    known: Mutex<Known>,
+}
+
+/// What is known of a screening's applicants, by place.
+#[derive(Default)]
+struct Known {
+    stages: Vec<Stage>,
+    counts: Counts,
+    told: Vec<(MemberId, Vec<Option<Told>>)>,
 }
 
 /// Every screening of this agent.
@@ -92,43 +165,101 @@ pub struct Jobs {
 }
 
 struct Inner {
-    journal: Journal<Entry>,
+    journal: Journal<Entry<'static>>,
     jobs: BTreeMap<Digest32, Arc<Job>>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum Entry {
+enum Entry<'a> {
     /// Applicants of the job whose `Job` entry follows.
-    Applicants(Vec<JobApplicant>),
+    Applicants(Cow<'a, [JobApplicant]>),
     /// Closes the inputs of a job.
     Job { id: Digest32, purpose: Purpose, as_of: Day, applicants: u32 },
-    /// What was told about some applicants, by place.
-    Answers { id: Digest32, answers: Vec<(u32, Answers)> },
+    /// What was told about some applicants.
+    Answers { id: Digest32, answers: Cow<'a, Answers> },
+}
+
+impl Known {
+    fn new(applicants: &[JobApplicant]) -> Self {
+        let stage = |applicant: &JobApplicant| match applicant.not_sent() {
+            Some(_) => Stage::NotSent,
+            None => Stage::NeverAsked,
+        };
+        let mut known = Self { stages: applicants.iter().map(stage).collect(), ..Self::default() };
+        for stage in &known.stages {
+            *known.counts.of(*stage) += 1;
+        }
+        known
+    }
+
+    /// Takes answers in place of whatever was told about these applicants before.
+    fn take(&mut self, answers: &Answers) {
+        for (publisher, _) in &answers.told {
+            if !self.told.iter().any(|(known, _)| known == publisher) {
+                self.told.push((publisher.clone(), vec![None; self.stages.len()]));
+            }
+        }
+        for (publisher, column) in &mut self.told {
+            let told = answers.told.iter().find(|(told_by, _)| told_by == publisher).map(|(_, told)| told.as_slice());
+            for (at, place) in answers.places.iter().enumerate() {
+                if let Some(known) = column.get_mut(*place as usize) {
+                    *known = told.and_then(|told| told.get(at)).copied();
+                }
+            }
+        }
+        for (at, place) in answers.places.iter().enumerate() {
+            let Some(stage) = self.stages.get_mut(*place as usize).filter(|stage| **stage != Stage::NotSent) else {
+                continue;
+            };
+            let mut told = answers.told.iter().filter_map(|(_, told)| told.get(at));
+            let next = if told.all(|told| told.answered()) { Stage::Answered } else { Stage::Unanswered };
+            *self.counts.of(*stage) -= 1;
+            *self.counts.of(next) += 1;
+            *stage = next;
+        }
+    }
+}
+
+impl Counts {
+    const fn of(&mut self, stage: Stage) -> &mut usize {
+        match stage {
+            Stage::NotSent => &mut self.not_sent,
+            Stage::NeverAsked => &mut self.never_asked,
+            Stage::Unanswered => &mut self.unanswered,
+            Stage::Answered => &mut self.answered,
+        }
+    }
 }
 
 impl Job {
+    fn new(id: Digest32, purpose: Purpose, as_of: Day, applicants: Vec<JobApplicant>) -> Self {
+        let known = Mutex::new(Known::new(&applicants));
+        Self { id, purpose, as_of, applicants, known }
+    }
+
     /// Places of the applicants that are to be asked: with consent and an identifier, and not finished.
     #[must_use]
     pub fn to_ask(&self) -> Vec<u32> {
-        let answers = self.answers();
-        let unfinished =
-            |place: &u32| !answers.get(place).is_some_and(|told| told.iter().all(|(_, told)| told.answered()));
-        (0u32..)
-            .zip(&self.applicants)
-            .filter(|(_, a)| a.not_sent().is_none())
-            .map(|(p, _)| p)
-            .filter(unfinished)
-            .collect()
+        let to_ask = |stage: &Stage| matches!(stage, Stage::NeverAsked | Stage::Unanswered);
+        (0u32..).zip(&self.known().stages).filter(|(_, stage)| to_ask(stage)).map(|(place, _)| place).collect()
     }
 
-    /// What is known of one applicant.
+    /// How many applicants are how far.
     #[must_use]
-    pub fn told(&self, place: u32) -> Option<Answers> {
-        self.answers().get(&place).cloned()
+    pub fn counts(&self) -> Counts {
+        self.known().counts
     }
 
-    fn answers(&self) -> MutexGuard<'_, BTreeMap<u32, Answers>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What each publisher told about a range of applicants; none where it was not asked yet.
+    #[must_use]
+    pub fn told(&self, places: Range<usize>) -> BTreeMap<MemberId, Vec<Option<Told>>> {
+        let known = self.known();
+        let of = |column: &[Option<Told>]| column.get(places.clone()).unwrap_or_default().to_vec();
+        known.told.iter().map(|(publisher, column)| (publisher.clone(), of(column))).collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,13 +293,13 @@ impl Jobs {
         let mut waiting: Vec<JobApplicant> = Vec::new();
         for entry in opened.entries {
             match entry {
-                Entry::Applicants(more) => waiting.extend(more),
+                Entry::Applicants(more) => waiting.extend(more.into_owned()),
                 Entry::Job { id, purpose, as_of, applicants } => {
                     // what an interrupted request left stands before the applicants of the job that closes here
                     let skip = waiting.len().saturating_sub(applicants as usize);
                     inner.add(id, purpose, as_of, std::mem::take(&mut waiting).split_off(skip));
                 }
-                Entry::Answers { id, answers } => inner.answer(&id, answers),
+                Entry::Answers { id, answers } => inner.answer(&id, &answers),
             }
         }
         Ok(Self { inner: Mutex::new(inner) })
@@ -190,9 +321,10 @@ impl Jobs {
             return Ok(job.clone());
         }
         let count = u32::try_from(applicants.len()).unwrap_or(u32::MAX);
-        let parts = applicants.chunks(APPLICANTS_PER_ENTRY).map(|part| Entry::Applicants(part.to_vec()));
-        let entries: Vec<Entry> = parts.chain([Entry::Job { id, purpose, as_of, applicants: count }]).collect();
-        inner.journal.append_all(&entries)?;
+        let parts = applicants.chunks(APPLICANTS_PER_ENTRY).map(|part| Entry::Applicants(Cow::Borrowed(part)));
+        let entries: Vec<Entry<'_>> = parts.chain([Entry::Job { id, purpose, as_of, applicants: count }]).collect();
+        inner.journal.append_borrowed(&entries)?;
+        drop(entries);
         Ok(inner.add(id, purpose, as_of, applicants))
     }
 
@@ -200,9 +332,9 @@ impl Jobs {
     ///
     /// # Errors
     /// [`JournalError`] when the disk refuses.
-    pub fn finish(&self, job: &Job, answers: Vec<(u32, Answers)>) -> Result<(), JournalError> {
+    pub fn finish(&self, job: &Job, answers: &Answers) -> Result<(), JournalError> {
         let mut inner = self.lock();
-        inner.journal.append(&Entry::Answers { id: job.id, answers: answers.clone() })?;
+        inner.journal.append_borrowed(&[Entry::Answers { id: job.id, answers: Cow::Borrowed(answers) }])?;
         inner.answer(&job.id, answers);
         Ok(())
     }
@@ -216,8 +348,7 @@ impl Jobs {
     /// Jobs with applicants that were never asked: what a stop interrupted.
     #[must_use]
     pub fn interrupted(&self) -> Vec<Arc<Job>> {
-        let never_asked = |job: &Arc<Job>| job.to_ask().into_iter().any(|place| job.told(place).is_none());
-        self.lock().jobs.values().filter(|job| never_asked(job)).cloned().collect()
+        self.lock().jobs.values().filter(|job| job.counts().never_asked > 0).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -227,14 +358,14 @@ impl Jobs {
 
 impl Inner {
     fn add(&mut self, id: Digest32, purpose: Purpose, as_of: Day, applicants: Vec<JobApplicant>) -> Arc<Job> {
-        let job = Arc::new(Job { id, purpose, as_of, applicants, answers: Mutex::new(BTreeMap::new()) });
+        let job = Arc::new(Job::new(id, purpose, as_of, applicants));
         self.jobs.insert(id, job.clone());
         job
     }
 
-    fn answer(&mut self, id: &Digest32, answers: Vec<(u32, Answers)>) {
+    fn answer(&self, id: &Digest32, answers: &Answers) {
         if let Some(job) = self.jobs.get(id) {
-            job.answers().extend(answers);
+            job.known().take(answers);
         }
     }
 }
@@ -262,5 +393,85 @@ impl fmt::Debug for Job {
 impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Jobs({})", self.lock().jobs.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use riskveil_crypto::SecretBytes;
+    use riskveil_crypto::at_rest::KeyEncryptionKey;
+
+    use super::*;
+
+    const ANSWERED: Told = Told::Answered { hit: 1, weak: 0 };
+    const SILENT: Told = Told::Unavailable(UnavailableReason::TimedOut);
+
+    fn open(dir: &Path) -> Jobs {
+        let kek = KeyEncryptionKey::from_key_file(SecretBytes::from_bytes([7; 32]));
+        Jobs::open(dir, kek.purpose_key(dst::JOURNAL, JOURNAL_NAME.as_bytes())).unwrap()
+    }
+
+    fn applicant(number: usize) -> JobApplicant {
+        JobApplicant {
+            applicant_ref: format!("A{number}"),
+            identifiers: if number == 1 { vec![] } else { vec![(IdType::Mobile, "13812345678".to_owned())] },
+            invalid: vec![],
+            consent: (number != 0).then_some(Digest32::ZERO),
+        }
+    }
+
+    fn answers(places: &[u32], first: &[Told], second: &[Told]) -> Answers {
+        let told = [("INST-01", first), ("INST-02", second)];
+        let told = told.map(|(publisher, told)| (MemberId::new(publisher).unwrap(), told.to_vec())).to_vec();
+        Answers { places: places.to_vec(), told }
+    }
+
+    /// What the counts are if every applicant is looked at.
+    fn walked(job: &Job) -> Counts {
+        let columns = job.told(0..job.applicants.len());
+        let mut counts = Counts::default();
+        for (place, applicant) in job.applicants.iter().enumerate() {
+            let told: Vec<Told> = columns.values().filter_map(|column| column[place]).collect();
+            *counts.of(match (applicant.not_sent(), told.is_empty()) {
+                (Some(_), _) => Stage::NotSent,
+                (None, true) => Stage::NeverAsked,
+                (None, false) if told.iter().all(|told| told.answered()) => Stage::Answered,
+                (None, false) => Stage::Unanswered,
+            }) += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn counts_are_what_a_walk_over_the_applicants_gives_and_survive_a_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut jobs = open(dir.path());
+        let inputs = || (0..8).map(applicant).collect::<Vec<_>>();
+        let accept = |jobs: &Jobs| jobs.accept(Purpose::PRE_LOAN_APPROVAL, Day::MAX, inputs()).unwrap();
+        let mut job = accept(&jobs);
+        let rounds = [
+            (answers(&[5, 2], &[ANSWERED, ANSWERED], &[SILENT, ANSWERED]), [2, 4, 1, 1], vec![3, 4, 5, 6, 7]),
+            // again completely; one that nobody answered
+            (answers(&[5, 7], &[ANSWERED, SILENT], &[ANSWERED, SILENT]), [2, 3, 1, 2], vec![3, 4, 6, 7]),
+            // again incompletely; one that was finished before
+            (answers(&[7, 2], &[ANSWERED, SILENT], &[SILENT, ANSWERED]), [2, 3, 2, 1], vec![2, 3, 4, 6, 7]),
+            // places that nothing is sent about, or that are not there, change nothing
+            (answers(&[0, 9], &[ANSWERED, SILENT], &[ANSWERED, SILENT]), [2, 3, 2, 1], vec![2, 3, 4, 6, 7]),
+            (answers(&[2, 3, 4, 6, 7], &[ANSWERED; 5], &[ANSWERED; 5]), [2, 0, 0, 6], vec![]),
+        ];
+        for (round, (answers, expected, to_ask)) in rounds.iter().enumerate() {
+            jobs.finish(&job, answers).unwrap();
+            drop(jobs);
+            jobs = open(dir.path());
+            let reopened = jobs.job(&job.id).unwrap();
+            for job in [&job, &reopened] {
+                let [not_sent, never_asked, unanswered, answered] = *expected;
+                assert_eq!(job.counts(), Counts { not_sent, never_asked, unanswered, answered }, "round {round}");
+                assert_eq!((job.counts(), &job.to_ask()), (walked(job), to_ask), "round {round}");
+            }
+            assert_eq!(job.told(0..8), reopened.told(0..8));
+            assert_eq!(jobs.interrupted().len(), usize::from(expected[1] > 0));
+            job = accept(&jobs);
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use riskveil_chain::index::{RowIndex, Rows};
+use riskveil_chain::index::{self, RowIndex, Rows};
 use riskveil_chain::state::view::{FinalizedView, StateRead};
 use riskveil_crypto::Digest32;
 use riskveil_crypto::fingerprint::Tag;
@@ -208,11 +208,18 @@ impl ReplicaRows {
 impl IndexView for ReplicaRows {
     fn lookup(&self, tag: &Tag) -> Result<Option<FoundRow>, IndexUnavailable> {
         let rows = self.0.as_ref().ok_or(IndexUnavailable)?;
-        Ok(rows.lookup(tag).map(|found| FoundRow {
-            row: found.row,
-            batch_seq: found.batch_seq,
-            position: found.position,
-            withdrawn: found.withdrawn,
-        }))
+        Ok(rows.lookup(tag).map(found))
     }
+
+    fn lookup_all(&self, tags: &[Tag]) -> Vec<Result<Option<FoundRow>, IndexUnavailable>> {
+        match &self.0 {
+            Some(rows) => rows.lookup_all(tags).into_iter().map(|row| Ok(row.map(found))).collect(),
+            None => vec![Err(IndexUnavailable); tags.len()],
+        }
+    }
+}
+
+fn found(found: index::FoundRow) -> FoundRow {
+    let index::FoundRow { row, batch_seq, position, withdrawn } = found;
+    FoundRow { row, batch_seq, position, withdrawn }
 }

@@ -20,7 +20,6 @@ use riskveil_crypto::Digest32;
 use riskveil_exchange::audit::window::payload_budget;
 use riskveil_exchange::ids::MemberId;
 use riskveil_exchange::policy::Policy;
-use riskveil_exchange::query::answer::ResponderAnswer;
 use riskveil_exchange::query::messages::{ITEM_LEN, Shape};
 use riskveil_exchange::query::seal::seal_len;
 use riskveil_exchange::query::session::Subject;
@@ -114,10 +113,10 @@ pub async fn screen(context: &Arc<Context>, jobs: &Jobs, job: &Arc<Job>) -> Resu
             // B3 to B5: ask everyone about the chunk
             let settled = ask_chunk(context, job, shape, &places).await?;
             // B6, B7: look up, open, judge
-            let answers = judge_chunk(context, job, settled, &places).await;
+            let answers = judge_chunk(context, job, settled, places).await;
             // B8: durable
-            context.metrics.screened_applicants.inc_by(places.len() as u64);
-            tokio::task::block_in_place(|| jobs.finish(job, answers))?;
+            context.metrics.screened_applicants.inc_by(answers.places.len() as u64);
+            tokio::task::block_in_place(|| jobs.finish(job, &answers))?;
             Ok(())
         })
         .await
@@ -147,16 +146,16 @@ async fn ask_chunk(context: &Context, job: &Job, shape: Shape, places: &[u32]) -
 }
 
 /// Every publisher's answers about every subject of the chunk, publishers side by side.
-async fn judge_chunk(context: &Arc<Context>, job: &Job, settled: Settled, places: &[u32]) -> Vec<(u32, Answers)> {
+async fn judge_chunk(context: &Arc<Context>, job: &Job, settled: Settled, places: Vec<u32>) -> Answers {
     let settled = Arc::new(settled);
     let publishers: Vec<MemberId> = settled.asked.heard.keys().cloned().collect();
     let (count, as_of) = (places.len(), job.as_of);
-    let by_publisher: Vec<(MemberId, Vec<Told>)> = stream::iter(publishers)
+    let told = stream::iter(publishers)
         .map(|publisher| {
             let (context, settled) = (context.clone(), settled.clone());
             let judge = move || {
                 let answers = settled.judgement.answers(&context, &settled.asked, &publisher, count, as_of);
-                let told = answers.iter().map(told).collect();
+                let told = answers.iter().map(Told::of).collect();
                 Ok::<_, std::convert::Infallible>((publisher, told))
             };
             blocking(judge)
@@ -168,26 +167,7 @@ async fn judge_chunk(context: &Arc<Context>, job: &Job, settled: Settled, places
         })
         .collect()
         .await;
-    let answers_of = |subject: usize| {
-        by_publisher
-            .iter()
-            .filter_map(|(publisher, told)| Some((publisher.clone(), told.get(subject)?.clone())))
-            .collect()
-    };
-    places.iter().enumerate().map(|(subject, place)| (*place, answers_of(subject))).collect()
-}
-
-fn told(answer: &ResponderAnswer) -> Told {
-    match answer {
-        ResponderAnswer::Clear => Told::Answered { hit: 0, weak: 0 },
-        ResponderAnswer::Hit(facts) => {
-            let bits =
-                |weak: bool| facts.iter().filter(|f| f.weak == weak).fold(0, |bits, f| bits | Told::bit(f.category));
-            // weak is what the mobile number alone shows
-            Told::Answered { hit: bits(false) | bits(true), weak: bits(true) & !bits(false) }
-        }
-        other => Told::Unanswered(other.unanswered().unwrap_or_default()),
-    }
+    Answers { places, told }
 }
 
 /// Items a subject gets in this run: as many as the applicant with the most identifiers has, rounded up to 1, 2 or 4.
@@ -222,7 +202,7 @@ fn chunks(width: u8, mut places: Vec<u32>, largest: usize) -> Vec<(Shape, Vec<u3
 /// References that stand more than once.
 #[must_use]
 pub fn repeated(references: &[&str]) -> Option<usize> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::with_capacity(references.len());
     references.iter().position(|reference| !seen.insert(*reference))
 }
 
