@@ -22,6 +22,7 @@
 
 use std::fmt;
 
+use curve25519_dalek::scalar::Scalar;
 use merlin::Transcript;
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
@@ -36,7 +37,7 @@ use crate::{
     group::{Element, GroupError},
     kernel::kernel,
     oprf::{OprfError, OprfSecretKey, PrfOutput, dleq, finalize_all},
-    points::{self, Base, HALF, Points, RUN, Weighted, weighted_sums},
+    points::{self, Base, HALF, Points, RUN, SHORT_SUM, Weighted, weighted_sums},
     secret::SecretScalar,
     transcript::TranscriptProtocol,
 };
@@ -109,24 +110,48 @@ pub fn blind_evaluate_many(
             (weights, sk.k().expose(|k| transcript.hedged_nonce(k, rng)))
         })
         .unzip();
-    let sums: Vec<Weighted<'_>> = points.iter().copied().zip(weights.iter().map(Vec::as_slice)).collect();
-    let sums = weighted_sums(&sums);
-    // an identity has no proof; another's stands in for it so that places stay
-    let of_sums: Vec<Element> = sums.iter().map(|sum| sum.unwrap_or(Element::BASE)).collect();
-    let of_sums: Elements = of_sums.into();
-    let zc = points::multiply_and_double(&[of_sums.points()], &half).concat();
-    let proofs = Element::of_computed(&zc).map(|Zc| {
-        let pairs: Vec<(Element, Element)> = of_sums.iter().copied().zip(Zc).collect();
-        dleq::generate_proofs(sk.k(), &sk.public_key(), &pairs, &rs)
-    });
-    let mut evaluated = z.into_iter().zip(sums).zip(proofs.unwrap_or_default()).map(|((z, sum), proof)| {
-        sum?;
+    let pairs = composites(&points, &multiplied, &weights, &half);
+    // an identity has no proof; a pair of others stands in for it so that places stay
+    let stand_in = (Element::BASE, sk.public_key());
+    let of_pairs: Vec<(Element, Element)> = pairs.iter().map(|pair| pair.unwrap_or(stand_in)).collect();
+    let proofs = dleq::generate_proofs(sk.k(), &sk.public_key(), &of_pairs, &rs);
+    let mut evaluated = z.into_iter().zip(pairs).zip(proofs).map(|((z, pair), proof)| {
+        pair?;
         Ok(Evaluation { z, proof })
     });
     admitted
         .into_iter()
         .map(|admitted| admitted.and_then(|()| evaluated.next().unwrap_or(Err(OprfError::IdentityElement))))
         .collect()
+}
+
+/// M and Zc of each list. Zc is k*M; where lists are short it is also the sum that M is, of Z, and costs nothing beside that of C2.
+fn composites(
+    c2: &[&Points],
+    z: &[Vec<[u8; 32]>],
+    weights: &[Vec<u128>],
+    half: &Scalar,
+) -> Vec<Result<(Element, Element), GroupError>> {
+    let of_c2 = || c2.iter().copied().zip(weights.iter().map(Vec::as_slice));
+    if !weights.iter().all(|weights| weights.len() <= SHORT_SUM) {
+        let to_pair = |M: Result<Element, GroupError>| {
+            let M: Elements = vec![M?].into();
+            let Zc = points::multiply_and_double(&[M.points()], half).concat();
+            Ok((M[0], Element::of_computed(&Zc)?[0]))
+        };
+        return weighted_sums(&of_c2().collect::<Vec<_>>()).into_iter().map(to_pair).collect();
+    }
+    let lists: Vec<&[[u8; 32]]> = z.iter().map(Vec::as_slice).collect();
+    let z: Result<Vec<Elements>, GroupError> = Elements::from_bytes_lists(&lists).into_iter().collect();
+    let z = match z {
+        Ok(z) => z,
+        Err(error) => return c2.iter().map(|_| Err(error)).collect(),
+    };
+    let of_z = z.iter().map(Elements::points).zip(weights.iter().map(Vec::as_slice));
+    let both: Vec<Weighted<'_>> = of_c2().chain(of_z).collect();
+    let mut M = weighted_sums(&both);
+    let Zc = M.split_off(c2.len());
+    M.into_iter().zip(Zc).map(|(M, Zc)| Ok((M?, Zc?))).collect()
 }
 
 fn can_evaluate(sk: &OprfSecretKey, ctx: &EvaluationContext<'_>, c2: &[Element]) -> Result<(), OprfError> {

@@ -33,7 +33,7 @@ pub(crate) const RUN: usize = 1024;
 pub(crate) static HALF: LazyLock<Scalar> = LazyLock::new(|| Scalar::from(2u8).invert());
 
 /// Sums of at most so many points are computed side by side, a sum a lane; longer ones alone, a point a lane.
-const SHORT_SUM: usize = 16;
+pub(crate) const SHORT_SUM: usize = 16;
 
 /// Points, in order.
 pub(crate) enum Points {

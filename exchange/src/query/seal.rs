@@ -92,18 +92,12 @@ impl Consent {
         Self { digest, salt }
     }
 
-    /// The consents of documents with these digests, in order; their salts are drawn at once.
+    /// The consents of documents with these digests, in order, zero for a padding subject; their salts are drawn at once.
     #[must_use]
     pub fn of_each(digests: &[Digest32], rng: &mut (impl RngCore + CryptoRng)) -> Vec<Self> {
         let mut salts = vec![[0; 32]; digests.len()];
         rng.fill_bytes(salts.as_flattened_mut());
         digests.iter().zip(salts).map(|(digest, salt)| Self { digest: *digest, salt }).collect()
-    }
-
-    /// That of a padding subject: no document.
-    #[must_use]
-    pub fn padding(rng: &mut (impl RngCore + CryptoRng)) -> Self {
-        Self::new(Digest32::ZERO, rng)
     }
 
     /// The commitment in the core: without the salt nobody can guess the document.

@@ -214,8 +214,8 @@ impl Session {
         }
         let mut items = place_subjects(shape, subjects)?;
         items.resize_with(shape.item_count(), || None);
-        let consents: Vec<Consent> =
-            (0..places).map(|place| subjects.get(place).map_or_else(|| Consent::padding(rng), |(_, c)| *c)).collect();
+        let mut consents: Vec<Consent> = subjects.iter().map(|(_, consent)| *consent).collect();
+        consents.extend(Consent::of_each(&vec![Digest32::ZERO; places - subjects.len()], rng));
 
         let asked: Vec<Option<Asked>> = items.iter().map(|item| item.map(Asked::new)).collect();
         let inputs: Vec<Option<&[u8]>> = asked.iter().map(|one| one.as_ref().map(|one| &one.input[..])).collect();
