@@ -44,7 +44,7 @@ use crate::{
     group::Element,
     kernel::{Kernel, kernel},
     oprf::{OprfError, dleq::canonical_scalar, input_element, suite::expand_to_group},
-    points::{self, Base, HALF, RUN, weighted_sums},
+    points::{self, Base, RUN, weighted_sums},
     secret::{ScalarInvalid, SecretBytes, SecretScalar},
     sha512::Digests,
     transcript::TranscriptProtocol,
@@ -382,10 +382,10 @@ pub fn escrow_batch(
     let mut points_of_c2 = Vec::new();
     for inputs in inputs.chunks(RUN) {
         let uniform = expand_inputs(kernel, inputs)?;
-        let secrets = SecretScalar::random_batch(inputs.len(), rng);
-        // C1 = 2 * (s/2)*G, doubled while it is encoded
-        let halves: Vec<Zeroizing<[u8; 32]>> =
-            secrets.iter().map(|s| s.expose(|s| Zeroizing::new((s * *HALF).to_bytes()))).collect();
+        // C1 = 2 * (s/2)*G, doubled while it is encoded: s/2 is drawn, which makes s as uniform
+        let halves = SecretScalar::random_batch(inputs.len(), rng);
+        let secrets: Vec<SecretScalar> = halves.iter().map(SecretScalar::doubled).collect();
+        let halves = points::scalar_bytes(halves.iter());
         all_c1.extend(Element::of_computed(&points::multiples(&base, &halves).double_and_encode())?);
         let masks = points::multiples(&audit_base, &points::scalar_bytes(secrets.iter()));
         let c2 = points::map(kernel, &uniform).add(&masks);

@@ -6,7 +6,7 @@
 //!   to whoever lacks the output; a tag says nothing on the key beside it
 //! - **Source**: RFC 5869; specs/crypto.md#slots
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
@@ -121,7 +121,10 @@ impl SlotKeys {
         if let Some(slot) = numbers.iter().find(|slot| **slot >= MAX_SLOTS) {
             return Err(SlotOutOfRange { slot: *slot });
         }
-        let infos: Vec<Vec<u8>> = numbers.iter().map(|slot| [dst::SLOT.as_bytes(), &[*slot]].concat()).collect();
+        // of every slot once: most callers ask for the same few of many outputs
+        static INFOS: LazyLock<Vec<Vec<u8>>> =
+            LazyLock::new(|| (0..MAX_SLOTS).map(|slot| [dst::SLOT.as_bytes(), &[slot]].concat()).collect());
+        let infos: Vec<&[u8]> = numbers.iter().map(|slot| &INFOS[usize::from(*slot)][..]).collect();
         Ok(self.prks.expand(&infos).iter().map(Slot::of_okm).collect())
     }
 }

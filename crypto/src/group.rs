@@ -57,7 +57,7 @@ impl Element {
         if *bytes == [0; 32] {
             return Err(GroupError::Identity);
         }
-        thread_local!(static LATELY: Lately<()> = const { Lately::new([None; _]) });
+        thread_local!(static LATELY: Lately<()> = const { lately::nothing() });
         lately::decoded(&LATELY, bytes, || match CompressedRistretto(*bytes).decompress() {
             Some(_) => Ok(()),
             None => Err(GroupError::NotCanonical),

@@ -35,6 +35,7 @@ use crate::{
     codec::bytes_n,
     dst,
     error::{DecryptionFailed, ProofInvalid},
+    lately::{self, Lately},
     oprf::dleq::canonical_scalar,
     secret::SecretBytes,
     transcript::TranscriptProtocol,
@@ -65,10 +66,12 @@ impl SealPublicKey {
     /// # Errors
     /// [`SealKeyInvalid`] if it is not below 2^255 - 19, or has small order on the curve or its twist.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<SealPublicKey, SealKeyInvalid> {
-        let times_8 = MontgomeryPoint(*bytes) * Scalar::from(8u8);
-        if !field_element_is_canonical(bytes) || times_8 == MontgomeryPoint::identity() {
-            return Err(SealKeyInvalid);
-        }
+        thread_local!(static LATELY: Lately<()> = const { lately::nothing() });
+        lately::decoded(&LATELY, bytes, || {
+            let times_8 = MontgomeryPoint(*bytes) * Scalar::from(8u8);
+            let is_small = times_8 == MontgomeryPoint::identity();
+            if is_small || !field_element_is_canonical(bytes) { Err(SealKeyInvalid) } else { Ok(()) }
+        })?;
         Ok(SealPublicKey(*bytes))
     }
 

@@ -98,6 +98,11 @@ impl SecretScalar {
         scalars.map(|scalar| SecretScalar::from_scalar(scalar).unwrap_or_else(|_| SecretScalar::random(rng))).collect()
     }
 
+    /// Twice it; not zero, since l is odd.
+    pub(crate) fn doubled(&self) -> SecretScalar {
+        SecretScalar(self.0 + self.0)
+    }
+
     /// The 32-byte little-endian encoding, for the key store.
     pub fn to_secret_bytes(&self) -> SecretBytes<32> {
         SecretBytes(self.0.to_bytes())

@@ -42,7 +42,7 @@ impl VerifyingKey {
     /// # Errors
     /// [`KeyInvalid`] if it is no point, not the canonical encoding of it, or one of the eight points of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyInvalid> {
-        thread_local!(static LATELY: Lately<VerifyingKey> = const { Lately::new([None; _]) });
+        thread_local!(static LATELY: Lately<VerifyingKey> = const { lately::nothing() });
         lately::decoded(&LATELY, bytes, || {
             let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyInvalid)?;
             let is_canonical = key.to_edwards().compress().0 == *bytes;

@@ -568,6 +568,48 @@ mod responses {
     }
 
     #[test]
+    fn responses_accepted_together_are_judged_alone() {
+        let mut world = World::new(5);
+        let addressed = world.ask(&ASKED);
+        let mut wrong = world.respond(0, &addressed.requests[0]);
+        let refusal = world.refuse(1, &addressed.requests[1], RefusalReason::NotReady);
+        let mut unsigned = world.respond(3, &addressed.requests[3]);
+        unsigned.served_at_s += 1;
+        let good = [2, 4].map(|at| world.respond(at, &addressed.requests[at]).encode());
+        let honest_z = wrong.z.clone();
+        let changes: [(&dyn Fn(&mut EvaluateResponse), ResponseFault); 3] = [
+            (&|r| r.z[0] = [0xff; 32], ResponseFault::ElementInvalid),
+            (&|r| r.z.swap(0, 1), ResponseFault::ProofInvalid),
+            (&|r| r.status = 250, ResponseFault::StatusUnknown),
+        ];
+        for (change, fault) in changes {
+            wrong.z.clone_from(&honest_z);
+            change(&mut wrong);
+            resign(&world, &mut wrong);
+            let bytes = [wrong.encode(), refusal.encode(), good[0].clone(), unsigned.encode(), good[1].clone()];
+            let responses: Vec<_> = bytes.iter().enumerate().map(|(at, bytes)| (world.view(at), &bytes[..])).collect();
+            let accepted = addressed.state.accept_all(&responses);
+            assert!(matches!(&accepted[0], Err(rejected) if rejected.fault == fault), "{fault:?}");
+            assert!(
+                matches!(&accepted[1], Ok(Accepted::Refused(refused)) if refused.reason == RefusalReason::NotReady)
+            );
+            assert!(matches!(&accepted[3], Err(rejected) if rejected.fault == ResponseFault::SignatureInvalid));
+            for at in [2, 4] {
+                let Ok(Accepted::Evaluated(together)) = &accepted[at] else { panic!("{:?}", accepted[at]) };
+                let Ok(Accepted::Evaluated(alone)) = addressed.state.accept(&world.view(at), &bytes[at]) else {
+                    panic!()
+                };
+                assert_eq!(together.head, alone.head);
+                let outputs = |response: &VerifiedResponse| -> Vec<_> {
+                    let outputs = addressed.state.outputs(response, 0).unwrap();
+                    outputs.into_iter().map(|one| one.output.expose(|output| *output)).collect()
+                };
+                assert_eq!(outputs(together), outputs(&alone));
+            }
+        }
+    }
+
+    #[test]
     fn an_evaluation_under_another_key_is_rejected() {
         let mut world = World::new(2);
         let addressed = world.ask(&ASKED);

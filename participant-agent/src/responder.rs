@@ -31,7 +31,7 @@ use riskveil_exchange::query::responder::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use self::gather::{Gatherer, Job};
+use self::gather::{Evaluated, Gatherer, Job};
 use crate::context::Context;
 use crate::period_keys::{self, LiveKey};
 use crate::query_log::QueryLogError;
@@ -147,12 +147,18 @@ pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: Bytes) -> Res
     let admitting = context.clone();
     let admit = move || {
         let request = EvaluateRequest::decode(&bytes)?;
-        let admission = admit(&admitting, &peer, &request);
-        Ok::<_, NotAnswered>((request, admission))
+        Ok::<_, NotAnswered>(match admit(&admitting, &peer, &request) {
+            // on this thread: another one would have to be woken
+            Ok(admission) if gather::goes_alone(&admitting, &request) => {
+                Judged::Answered(gather::evaluate_alone(&admitting, Job { request, admission }))
+            }
+            Ok(admission) => Judged::ToGather(Job { request, admission }),
+            Err(refusal) => Judged::Answered((request, *refusal)),
+        })
     };
     let (request, response) = match blocking(admit).await? {
-        (request, Ok(admission)) => gather::evaluate(context, Job { request, admission }).await,
-        (request, Err(refusal)) => (request, *refusal),
+        Judged::Answered(answered) => answered,
+        Judged::ToGather(job) => gather::evaluate(context, job).await,
     };
     context.metrics.evaluate_seconds.observe(started.elapsed().as_secs_f64());
     let outcome = response.refusal().map_or("evaluated", RefusalReason::as_str);
@@ -161,6 +167,12 @@ pub async fn answer(context: &Arc<Context>, peer: MemberId, bytes: Bytes) -> Res
         context.query_log.receipt(ReceiptEntry::new(request, response.status, response.digest())).await?;
     }
     Ok(response.encode())
+}
+
+/// A request that was judged.
+enum Judged {
+    Answered(Evaluated),
+    ToGather(Job),
 }
 
 /// A place among the requests under way, while receipts are logged in time.

@@ -9,6 +9,7 @@
 //!   what was found. Nothing here prints an identifier; inputs are zeroised
 //! - **Source**: DESIGN.md sections 3 ("Query = audit escrow") and 4; specs/protocol.md
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -204,7 +205,7 @@ impl Session {
     pub fn start(
         params: &QueryParameters<'_>,
         shape: Shape,
-        subjects: &[(Subject, Consent)],
+        subjects: &[(impl Borrow<Subject>, Consent)],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Prepared, SessionError> {
         shape.check()?;
@@ -676,11 +677,14 @@ impl fmt::Debug for AwaitingEvaluations {
 }
 
 /// Lays identifiers out: a check has one place per type, a chunk's subject has its identifiers first and dummies after them.
-fn place_subjects(shape: Shape, subjects: &[(Subject, Consent)]) -> Result<Vec<Option<&Identifier>>, SessionError> {
+fn place_subjects(
+    shape: Shape,
+    subjects: &[(impl Borrow<Subject>, Consent)],
+) -> Result<Vec<Option<&Identifier>>, SessionError> {
     let width = shape.width();
     let mut items = Vec::with_capacity(shape.item_count());
     for (subject, _) in subjects {
-        let start = items.len();
+        let (subject, start) = (subject.borrow(), items.len());
         match shape {
             Shape::Check => {
                 items.extend(IdType::ALL.map(|id_type| subject.identifiers.iter().find(|one| one.id_type() == id_type)))

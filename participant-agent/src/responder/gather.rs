@@ -31,7 +31,8 @@ pub(super) struct Job {
     pub(super) admission: Admission,
 }
 
-type Evaluated = (EvaluateRequest, EvaluateResponse);
+/// A request and the signed response to it.
+pub(super) type Evaluated = (EvaluateRequest, EvaluateResponse);
 
 /// Checks that wait for others.
 #[derive(Default)]
@@ -40,13 +41,19 @@ pub(super) struct Gatherer {
     full: Notify,
 }
 
-/// The signed response to an admitted request, and the request.
+/// Whether a request is evaluated at once: a chunk, or a check with none beside it.
+pub(super) fn goes_alone(context: &Context, request: &EvaluateRequest) -> bool {
+    request.core.shape != Shape::Check || context.responder.under_way() <= 1
+}
+
+/// Evaluates an admitted request on this thread.
+pub(super) fn evaluate_alone(context: &Context, job: Job) -> Evaluated {
+    evaluate_together(context, vec![job]).pop().expect("one response a job")
+}
+
+/// Evaluates an admitted request together with others that arrive within [`LONGEST`].
 pub(super) async fn evaluate(context: &Arc<Context>, job: Job) -> Evaluated {
     let gatherer = &context.responder.gatherer;
-    if job.request.core.shape != Shape::Check || context.responder.under_way() <= 1 {
-        let mut evaluated = evaluate_all(context, vec![job]).await;
-        return evaluated.pop().expect("one response a job");
-    }
     let (done, answer) = oneshot::channel();
     let first = {
         let mut waiting = gatherer.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,36 +80,35 @@ pub(super) async fn evaluate(context: &Arc<Context>, job: Job) -> Evaluated {
     answer.await.expect("the first of the gathered answers all of them")
 }
 
-/// The responses to these jobs, in order.
+/// [`evaluate_together`] on a blocking thread.
 async fn evaluate_all(context: &Arc<Context>, jobs: Vec<Job>) -> Vec<Evaluated> {
     let context = context.clone();
-    let work = move || {
-        let mut responses: Vec<Option<EvaluateResponse>> = jobs.iter().map(|_| None).collect();
-        for (place, job) in jobs.iter().enumerate() {
-            if responses[place].is_some() {
-                continue;
-            }
-            // all that are under the key of this one: two are live around a period's end
-            let key = &job.admission.key;
-            let same: Vec<usize> =
-                (place..jobs.len()).filter(|other| Arc::ptr_eq(&jobs[*other].admission.key.sk, &key.sk)).collect();
-            let requests: Vec<ToEvaluate<'_>> = same.iter().map(|place| to_evaluate(&jobs[*place])).collect();
-            let evaluated = responder(&context).evaluate_many(&requests, &key.sk, context.identity(), &mut OsRng);
-            for (place, response) in same.into_iter().zip(evaluated) {
-                let Job { request, admission } = &jobs[place];
-                let refuse = |_| refuse_at(&context, &admission.view, request, RefusalReason::Overloaded);
-                responses[place] = Some(response.unwrap_or_else(refuse));
-            }
-        }
-        let answered = jobs.into_iter().zip(responses);
-        Ok::<_, std::convert::Infallible>(
-            answered.filter_map(|(job, response)| Some((job.request, response?))).collect(),
-        )
-    };
-    match blocking(work).await {
+    match blocking(move || Ok::<_, std::convert::Infallible>(evaluate_together(&context, jobs))).await {
         Ok(evaluated) => evaluated,
         Err(never) => match never {},
     }
+}
+
+/// The responses to these jobs, in order.
+fn evaluate_together(context: &Context, jobs: Vec<Job>) -> Vec<Evaluated> {
+    let mut responses: Vec<Option<EvaluateResponse>> = jobs.iter().map(|_| None).collect();
+    for (place, job) in jobs.iter().enumerate() {
+        if responses[place].is_some() {
+            continue;
+        }
+        // all that are under the key of this one: two are live around a period's end
+        let key = &job.admission.key;
+        let same: Vec<usize> =
+            (place..jobs.len()).filter(|other| Arc::ptr_eq(&jobs[*other].admission.key.sk, &key.sk)).collect();
+        let requests: Vec<ToEvaluate<'_>> = same.iter().map(|place| to_evaluate(&jobs[*place])).collect();
+        let evaluated = responder(context).evaluate_many(&requests, &key.sk, context.identity(), &mut OsRng);
+        for (place, response) in same.into_iter().zip(evaluated) {
+            let Job { request, admission } = &jobs[place];
+            let refuse = |_| refuse_at(context, &admission.view, request, RefusalReason::Overloaded);
+            responses[place] = Some(response.unwrap_or_else(refuse));
+        }
+    }
+    jobs.into_iter().zip(responses).filter_map(|(job, response)| Some((job.request, response?))).collect()
 }
 
 fn to_evaluate(job: &Job) -> ToEvaluate<'_> {

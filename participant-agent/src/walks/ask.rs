@@ -9,6 +9,7 @@
 //! - **Source**: DESIGN.md sections 3 ("Query = audit escrow") and 4
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub struct Question {
     /// Check or chunk.
     pub shape: Shape,
     /// Whom about, with the digest of a consent each.
-    pub subjects: Vec<(Subject, Digest32)>,
+    pub subjects: Arc<[(Subject, Digest32)]>,
     /// Why.
     pub purpose: Purpose,
     /// How long answers are waited for.
@@ -140,8 +141,8 @@ impl Bodies {
     }
 }
 
-/// Answers of a check that are verified together.
-const MAX_TOGETHER: usize = 64;
+/// How long the first answers of a check wait for more to be verified with; the last one never waits.
+const GATHERED_FOR: Duration = Duration::from_millis(1);
 
 struct Asking {
     publisher: MemberId,
@@ -166,9 +167,9 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
         (Parameters::new(context, &view, period, &audit_key, purpose), context.member.id.clone());
     let (asking, addressed) = blocking(move || {
         // a fresh salt each time: equal commitments would link two requests
-        let (subjects, digests): (Vec<Subject>, Vec<Digest32>) = subjects.into_iter().unzip();
+        let (subjects, digests): (Vec<&Subject>, Vec<Digest32>) = subjects.iter().map(|(one, d)| (one, *d)).unzip();
         let consents = Consent::of_each(&digests, &mut OsRng);
-        let subjects: Vec<(Subject, Consent)> = subjects.into_iter().zip(consents).collect();
+        let subjects: Vec<(&Subject, Consent)> = subjects.into_iter().zip(consents).collect();
         let prepared = Session::start(&parameters.of(&member), shape, &subjects, &mut OsRng)?;
         let to: Vec<Addressee<'_>> =
             asking.iter().map(|to: &Asking| Addressee { publisher: &to.publisher, k: &to.k }).collect();
@@ -188,23 +189,38 @@ pub async fn ask(context: &Context, question: Question) -> Result<Asked, QueryEr
     let state = Arc::new(state);
     let mut responses = BTreeMap::new();
     let mut outcomes = Vec::new();
-    let (together, at_once) = verified_together(shape);
-    let mut verified = asking
-        .into_iter()
-        .zip(requests)
-        .map(|(to, request)| ask_one(context, shape, to, request, deadline))
-        .collect::<FuturesUnordered<_>>()
-        .ready_chunks(together)
-        .map(|arrived| verify(state.clone(), arrived))
-        .buffer_unordered(at_once);
-    while let Some(answers) = verified.next().await {
+    let mut heard_from = |answers: Vec<Answer>| {
         for Answer { publisher, heard: answer, bytes } in answers {
             outcomes.extend(outcome(&answer));
             responses.extend(bytes.map(|bytes| (publisher.clone(), bytes)));
             heard.insert(publisher, answer);
         }
+    };
+    let posts = asking.into_iter().zip(requests).map(|(to, request)| ask_one(context, shape, to, request, deadline));
+    let mut waiting: FuturesUnordered<_> = posts.collect();
+    let (mut arrived, mut verifying) = (Vec::new(), FuturesUnordered::new());
+    let mut longest = pin!(tokio::time::sleep(Duration::ZERO));
+    loop {
+        tokio::select! {
+            biased;
+            Some(one) = waiting.next() => {
+                if arrived.is_empty() {
+                    longest.as_mut().reset(tokio::time::Instant::now() + GATHERED_FOR);
+                }
+                arrived.push(one);
+                // a check's answers do not fill the lanes alone; a chunk's do, and take all cores
+                if shape != Shape::Check || waiting.is_empty() {
+                    verifying.push(verify(state.clone(), std::mem::take(&mut arrived)));
+                }
+            }
+            () = longest.as_mut(), if !arrived.is_empty() => {
+                verifying.push(verify(state.clone(), std::mem::take(&mut arrived)));
+            }
+            Some(answers) = verifying.next() => heard_from(answers),
+            else => break,
+        }
     }
-    drop(verified);
+    drop((waiting, verifying));
     if let Some(ticket) = ticket {
         context.query_log.finish(ticket, outcomes);
     }
@@ -257,15 +273,6 @@ fn addressees(
         }
     }
     (asking, heard)
-}
-
-/// How many answers are verified in one go, and in how many goes at the same time: those of a check do not fill the lanes alone, so
-/// what arrives while others are verified goes together; those of a chunk take all cores.
-fn verified_together(shape: Shape) -> (usize, usize) {
-    match shape {
-        Shape::Check => (MAX_TOGETHER, 1),
-        Shape::Chunk { .. } => (1, std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
-    }
 }
 
 /// A publisher and what it sent, or why it sent nothing.

@@ -84,7 +84,8 @@ pub async fn check(context: &Arc<Context>, request: CheckRequest) -> Result<(Che
     let identifiers = subject.identifiers().to_vec();
     let asked_types: Vec<IdType> = identifiers.iter().map(Identifier::id_type).collect();
     // B3: blind, prove, seal, journal; B4: ask everyone at once; B5: verify every answer
-    let question = Question { shape: Shape::Check, subjects: vec![(subject, consent)], purpose, deadline: DEADLINE };
+    let subjects = Arc::new([(subject, consent)]);
+    let question = Question { shape: Shape::Check, subjects, purpose, deadline: DEADLINE };
     let settled = ask_and_settle(context, question).await?;
     // B6: look up in the own replica; B7: open labels; the six conditions of clear, at one height
     let started = Instant::now();

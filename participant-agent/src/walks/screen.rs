@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use rand::rngs::OsRng;
+use rand::rngs::{OsRng, StdRng};
 use rand::seq::SliceRandom;
+use rand::{RngCore, SeedableRng};
 use riskveil_crypto::Digest32;
 use riskveil_exchange::audit::window::payload_budget;
 use riskveil_exchange::ids::MemberId;
@@ -106,7 +107,10 @@ pub fn start(context: &Arc<Context>, screenings: &Arc<Screenings>, job: Arc<Job>
 pub async fn screen(context: &Arc<Context>, jobs: &Jobs, job: &Arc<Job>) -> Result<(), QueryError> {
     // B2: identifiers are parsed when the job is accepted; here their order is drawn
     let mut places = job.to_ask();
-    places.shuffle(&mut OsRng);
+    let mut seed = <StdRng as SeedableRng>::Seed::default();
+    OsRng.fill_bytes(&mut seed);
+    // one generator for all draws: the system's takes a call for each
+    places.shuffle(&mut StdRng::from_seed(seed));
     let chunks = chunks(width(job), places, largest_entry(&context.ledger.genesis().policy));
     stream::iter(chunks.into_iter().map(Ok))
         .try_for_each_concurrent(UNDER_WAY, |(shape, places)| async move {
@@ -124,7 +128,7 @@ pub async fn screen(context: &Arc<Context>, jobs: &Jobs, job: &Arc<Job>) -> Resu
 
 /// Asks about one chunk; waits for a replica that is behind and for log windows that are full.
 async fn ask_chunk(context: &Context, job: &Job, shape: Shape, places: &[u32]) -> Result<Settled, QueryError> {
-    let subjects: Vec<(Subject, Digest32)> = places
+    let subjects: Arc<[(Subject, Digest32)]> = places
         .iter()
         .filter_map(|place| job.applicants.get(*place as usize))
         .filter_map(|applicant| Some((Subject::new(applicant.parsed()).ok()?, applicant.consent?)))
