@@ -89,7 +89,9 @@ fn a_publisher_that_foresees_a_blinding_makes_the_output_vanish() {
     foreseen.fill_bytes(&mut [0; 32]); // the salt of the consent
     let mut wide = [0; 64];
     foreseen.fill_bytes(&mut wide);
-    let s = Scalar::from_bytes_mod_order_wide(&wide);
+    // s/2 is what is drawn
+    let half = Scalar::from_bytes_mod_order_wide(&wide);
+    let s = half + half;
     assert_eq!(encode(&RistrettoPoint::mul_base(&s)), asked.request.core.items[0].0, "s is foreseen");
     // K_Y = Z/s: what is unblinded is the identity
     let k = world.k;
