@@ -1,7 +1,7 @@
 //! Lists of elements with the points they encode, so that a list is decoded once however often it is computed with.
 //!
 //! - **Place**: C1, C2 and Z of a request: validated when they arrive (B4, B5), summed, multiplied, unblinded
-//! - **Shapes**: 32 bytes an element, 160 more once it is decoded
+//! - **Shapes**: 32 bytes an element, 160 more once it is decoded, 320 by four lanes
 //! - **Invariants**: the points are those of the elements; a copy has elements only, so that logs and queues stay small
 //! - **Errors**: [`GroupError`] (whoever sent the bytes)
 //! - **Security**: points are as public, or as sensitive, as their elements; cleared when dropped

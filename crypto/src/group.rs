@@ -22,9 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::{
     codec::bytes_n,
-    kernel::kernel,
     lately::{self, Lately},
-    points,
 };
 
 /// Bytes or a computation that give no usable group element.
@@ -63,15 +61,6 @@ impl Element {
             None => Err(GroupError::NotCanonical),
         })?;
         Ok(Element { bytes: *bytes })
-    }
-
-    /// As [`Element::from_bytes`] for each, several times faster for many.
-    ///
-    /// # Errors
-    /// As [`Element::from_bytes`], when any has one; then there is no element.
-    pub fn from_bytes_batch(encodings: &[[u8; 32]]) -> Result<Vec<Element>, GroupError> {
-        points::check_encodings(kernel(), encodings)?;
-        Ok(encodings.iter().map(|bytes| Element { bytes: *bytes }).collect())
     }
 
     /// Elements of encodings that were computed here, which are canonical.

@@ -103,7 +103,7 @@ pub(crate) fn of_elements<'a>(kernel: Kernel, elements: impl ExactSizeIterator<I
 /// The points of these encodings.
 ///
 /// # Errors
-/// As [`check_encodings`].
+/// [`GroupError::Identity`] if any is the identity, [`GroupError::NotCanonical`] if any does not decode.
 pub(crate) fn decode(kernel: Kernel, encodings: &[[u8; 32]]) -> Result<Points, GroupError> {
     if encodings.contains(&[0; 32]) {
         return Err(GroupError::Identity);
@@ -131,19 +131,6 @@ pub(crate) fn joined(parts: Vec<Points>) -> Points {
         );
     }
     all
-}
-
-/// Refuses the first encoding that is the identity or not canonical, as [`Element::from_bytes`] does.
-pub(crate) fn check_encodings(kernel: Kernel, encodings: &[[u8; 32]]) -> Result<(), GroupError> {
-    if encodings.contains(&[0; 32]) {
-        return Err(GroupError::Identity);
-    }
-    let all_decode = by_kernel!(
-        kernel, Kernel,
-        lanes => encodings.chunks(RUN).all(|run| lanes.decode(run).is_ok()),
-        Kernel::Portable => encodings.iter().all(|bytes| CompressedRistretto(*bytes).decompress().is_some()),
-    );
-    if all_decode { Ok(()) } else { Err(GroupError::NotCanonical) }
 }
 
 /// `scalar_i * base`.

@@ -314,7 +314,7 @@ impl<'a> Program<'a> {
         let decoded: Vec<Option<RistrettoPoint>> =
             candidates.iter().map(|bytes| CompressedRistretto(*bytes).decompress()).collect();
         let [by_lanes, by_dalek] =
-            [Kernel::from(self.proof), Kernel::Portable].map(|kernel| points::check_encodings(kernel, &candidates));
+            [Kernel::from(self.proof), Kernel::Portable].map(|kernel| points::decode(kernel, &candidates).map(drop));
         assert_eq!(by_lanes, by_dalek);
         // the first that is refused is named; it is replaced until none is left
         let mut refused = decoded.iter().enumerate().filter(|(_, point)| point.is_none()).map(|(at, _)| at);

@@ -189,7 +189,6 @@ pub struct AwaitingEvaluations {
 }
 
 struct AddressedTo {
-    publisher: MemberId,
     k: Element,
     envelope_digest: Digest32,
 }
@@ -291,9 +290,7 @@ impl Prepared {
                 salt,
             };
             let signature = envelope.sign(&self.core.chain_id, lender);
-            let addressed_to =
-                AddressedTo { publisher: to.publisher.clone(), k: *to.k, envelope_digest: envelope.digest() };
-            addressed.insert(to.publisher.clone(), addressed_to);
+            addressed.insert(to.publisher.clone(), AddressedTo { k: *to.k, envelope_digest: envelope.digest() });
             envelopes.push(EntryEnvelope { envelope: envelope.clone(), signature, outcome: None });
             requests.push(EvaluateRequest {
                 core: self.core.clone(),
@@ -495,8 +492,7 @@ impl AwaitingEvaluations {
             items.iter().zip(&core.items).map(|((_, s), item)| EscrowSecret::from_evidence(s, item)).collect();
         let asked = items.iter().map(|(identifier, _)| identifier.map(Asked::new));
         let addressed = entry.envelopes.iter().map(|EntryEnvelope { envelope, .. }| {
-            let publisher = envelope.publisher.clone();
-            (publisher.clone(), AddressedTo { publisher, k: envelope.k, envelope_digest: envelope.digest() })
+            (envelope.publisher.clone(), AddressedTo { k: envelope.k, envelope_digest: envelope.digest() })
         });
         Ok(Self {
             core_digest: core.digest(),
@@ -559,7 +555,12 @@ impl AwaitingEvaluations {
             .zip(z)
             .map(|((response, to), z)| {
                 let proof = EvaluationProof::from_bytes(response.proof);
-                Some(ToVerify { ctx: self.evaluation_context(to), c2: self.core.items.c2(), z: z.ok()?, proof })
+                Some(ToVerify {
+                    ctx: self.evaluation_context(&response.publisher, to),
+                    c2: self.core.items.c2(),
+                    z: z.ok()?,
+                    proof,
+                })
             })
             .collect();
         let decoded: Vec<bool> = to_verify.iter().map(Option::is_some).collect();
@@ -598,7 +599,7 @@ impl AwaitingEvaluations {
             .verify(&self.core.chain_id, &to.envelope_digest, from.identity_key)
             .map_err(|_| ResponseFault::SignatureInvalid)?;
         let head = AnswerHead {
-            publisher: to.publisher.clone(),
+            publisher: response.publisher.clone(),
             envelope_digest: to.envelope_digest,
             tip_height: response.tip_height,
             tip_header_hash: response.tip_header_hash,
@@ -625,10 +626,10 @@ impl AwaitingEvaluations {
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, fault)| Err(fault))
     }
 
-    fn evaluation_context<'a>(&'a self, to: &'a AddressedTo) -> EvaluationContext<'a> {
+    fn evaluation_context<'a>(&'a self, publisher: &'a MemberId, to: &'a AddressedTo) -> EvaluationContext<'a> {
         EvaluationContext {
             chain_id: &self.core.chain_id,
-            publisher: to.publisher.as_bytes(),
+            publisher: publisher.as_bytes(),
             period: self.core.period.0,
             k: &to.k,
             core: &self.core_digest,
